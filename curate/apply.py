@@ -1,0 +1,316 @@
+"""Run the ops of a segment on a table: what is known is taken over, the rest is computed.
+
+Micro-batches, bisecting of bad rows and the checks of a stage's declared output are here, so that no author
+of a stage thinks of them. Holds one of the two broad `except`s of the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import sample
+from curate.errors import BUGS, StageBug
+from curate.frames import Frames
+from curate.plan import Op
+from curate.prior import Prior
+from curate.sample import Ints, Mask, View
+from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Out
+from curate.stage import Op as Opened
+
+T = TypeVar("T")
+KEPT = ""  # verdict of an item that an op has seen and let pass
+
+
+@dataclass
+class NodeStats:
+    """What one node did to a part. Rows are samples; computed, reused and dropped count items."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    computed: int = 0
+    reused: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: NodeStats) -> None:
+        """Add the figures of other rows."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        self.computed += other.computed
+        self.reused += other.reused
+        self.errors += other.errors
+        self.seconds += other.seconds
+        self.dropped.update(other.dropped)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.__dict__, "dropped": dict(sorted(self.dropped.items()))}
+
+
+class Chain:
+    """The opened ops of a segment on this worker."""
+
+    def __init__(self, ops: Sequence[Op], frames: Callable[[int], Frames]) -> None:
+        self._ops = tuple(ops)
+        self._frames = frames
+        self._opened: dict[int, Opened] = {}
+        # Where set, each op's name is written there before it runs, for the post-mortem of a killed worker.
+        self.breadcrumb: str | None = None
+
+    def replay(
+        self, table: pa.Table, prior: Prior, stats: Mapping[str, NodeStats]
+    ) -> tuple[pa.Table, Ints, Ints]:
+        """Go as far as what is known alone allows, computing nothing.
+
+        Returns the rows that got through, their positions, and the positions of rows that miss a cell.
+        """
+        places = np.arange(table.num_rows)
+        first = next((op for op in self._ops if op.kept), None)
+        if first is not None and not prior.knows(first):
+            return table.slice(0, 0), places[:0], places
+        found = {node: NodeStats() for node in stats}
+        result, done, late = self._try(table, prior, found)
+        if len(late):
+            # rows that wait have left traces in the figures, and are counted again when they are computed
+            found = {node: NodeStats() for node in stats}
+            result, _, none = self._try(table.take(pa.array(done)), prior.at(done), found)
+            assert len(none) == 0, "a row that got through once does not get through again"
+        for node, figures in found.items():
+            stats[node].add(figures)
+        return result, done, late
+
+    def lacking(self, table: pa.Table, prior: Prior) -> dict[str, int]:
+        """For each node, how many living items of these rows have no known result."""
+        found = dict.fromkeys((op.node for op in self._ops if op.kept), 0)
+        for op in self._ops:
+            if op.kept:
+                covered, _ = self._covered(op, self._see(op, table), table, prior)
+                found[op.node] += int((~covered).sum())
+        return found
+
+    def _try(
+        self, table: pa.Table, prior: Prior, stats: Mapping[str, NodeStats]
+    ) -> tuple[pa.Table, Ints, Ints]:
+        places = np.arange(table.num_rows)
+        waiting = [places[:0]]
+        for op in self._ops:
+            seen = self._see(op, table)
+            if op.kept:
+                covered, _ = self._covered(op, seen, table, prior)
+                lacking = np.unique(seen.rows[~covered])
+                if len(lacking):
+                    waiting.append(places[lacking])
+                    stay = np.setdiff1d(np.arange(len(places)), lacking)
+                    places, prior = places[stay], prior.at(stay)
+                    table = table.take(pa.array(stay))
+                    seen = self._see(op, table)
+            table = self._step(op, table, seen, prior, None, stats[op.node])
+        return table, places, np.sort(np.concatenate(waiting))
+
+    def compute(self, table: pa.Table, prior: Prior, stats: Mapping[str, NodeStats]) -> pa.Table:
+        """Run all ops on a micro-batch, computing what is not known."""
+        frames = self._frames(int(sample.lengths(table, "image").sum()))
+        for op in self._ops:
+            table = self._step(op, table, self._see(op, table), prior, frames, stats[op.node])
+        return table
+
+    def _see(self, op: Op, table: pa.Table) -> View:
+        sources = ("dataset", "image_ref") if op.transient else ()
+        return sample.view(table, op.level, {*op.reads, *sources, "sample_id"})
+
+    def _covered(self, op: Op, seen: View, table: pa.Table, prior: Prior) -> tuple[Mask, Ints]:
+        """Which of the living items are known, and where they are stored."""
+        nothing = np.zeros(len(seen.slots), dtype=bool)
+        if not op.kept or not prior.knows(op):
+            return nothing, np.full(len(seen.slots), -1)
+        slots = prior.slots(table, op.level)[seen.slots]
+        verdict = prior.column(op.name("verdict"), slots)
+        # what was put off is asked again
+        settled = pc.and_(pc.is_valid(verdict), pc.invert(pc.starts_with(pc.fill_null(verdict, ""), "deferred")))
+        covered: Mask = settled.to_numpy(zero_copy_only=False)
+        if op.volatile and covered.any():
+            same = pc.equal(prior.column(op.name("inputs"), slots), pa.array(inputs_hash(op, seen)))
+            covered = covered & pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+        return covered, slots
+
+    def _step(
+        self, op: Op, table: pa.Table, seen: View, prior: Prior, frames: Frames | None, stats: NodeStats
+    ) -> pa.Table:
+        """One op on all living items of a table, and what that does to their samples."""
+        started = time.perf_counter()
+        before = int(sample.alive_rows(table).sum())
+        covered, slots = self._covered(op, seen, table, prior)
+        writes = op.stage.writes()
+        todo = np.flatnonzero(~covered)
+        if len(todo) == len(seen.slots):
+            columns, verdict = self._run(op, seen, frames)
+        else:
+            known = np.flatnonzero(covered)
+            columns = {f.name: prior.column(f.name, slots[known]) for f in writes}
+            verdict = prior.column(op.name("verdict"), slots[known])
+            if len(todo):
+                fresh, fresh_verdict = self._run(op, seen.take(todo), frames)
+                order = pa.array(np.argsort(np.concatenate([known, todo]), kind="stable"))
+                columns = {n: pa.concat_arrays([columns[n], fresh[n]]).take(order) for n in columns}
+                verdict = pa.concat_arrays([verdict, fresh_verdict]).take(order)
+        drop = pc.if_else(pc.equal(verdict, KEPT), pa.scalar(None, pa.string()), verdict)
+        if op.kept:
+            columns[op.name("verdict")] = verdict
+            if op.volatile:
+                columns[op.name("inputs")] = pa.array(inputs_hash(op, seen), pa.string())
+        table = sample.settle(sample.put(table, seen, columns, drop, op.node), op.node)
+        stats.rows_in += before
+        stats.rows_out += int(sample.alive_rows(table).sum())
+        if op.kept:
+            stats.computed += len(todo)
+            stats.reused += len(seen.slots) - len(todo)
+        reasons = Counter(drop.drop_null().to_pylist())
+        stats.errors += sum(n for reason, n in reasons.items() if reason.startswith("error."))
+        stats.dropped.update(reasons)
+        stats.seconds += time.perf_counter() - started
+        return table
+
+    def _run(self, op: Op, seen: View, frames: Frames | None) -> tuple[dict[str, pa.Array], pa.Array]:
+        """Compute all items of a view: columns and verdicts, a value an item."""
+        self._leave_breadcrumb(op)
+        writes = op.stage.writes()
+        size = min(op.stage.batch, Frames.BATCH) if op.transient else op.stage.batch
+        pieces: list[tuple[dict[str, pa.Array], pa.Array]] = []
+        for start in range(0, len(seen.slots), size):
+            part = seen.take(np.arange(start, min(start + size, len(seen.slots))))
+            pieces.append(self._run_batch(op, part, frames))
+        if not pieces:
+            return {f.name: pa.nulls(0, f.type) for f in writes}, pa.nulls(0, pa.string())
+        if len(pieces) == 1:
+            return pieces[0]
+        return (
+            {f.name: pa.concat_arrays([c[f.name] for c, _ in pieces]) for f in writes},
+            pa.concat_arrays([v for _, v in pieces]),
+        )
+
+    def _run_batch(self, op: Op, part: View, frames: Frames | None) -> tuple[dict[str, pa.Array], pa.Array]:
+        n = len(part.slots)
+        verdict = np.full(n, KEPT, dtype=object)
+        table = part.table.select(list(op.reads))
+        if op.transient:
+            assert frames is not None, "an op that needs images was run without them"
+            for name in op.transient:
+                for i, reason in frames.reasons(name, part):
+                    verdict[i] = verdict[i] or reason
+            whole = np.flatnonzero(verdict == KEPT)
+            good = part.take(whole)
+            table = good.table.select(list(op.reads))
+            for name in op.transient:
+                table = table.append_column(name, frames.column(name, good))
+        else:
+            whole = np.arange(n)
+        ids = part.table["sample_id"].take(pa.array(whole))
+        columns, drop = self._call(op, table, ids)
+        verdict[whole] = pc.fill_null(drop, KEPT).to_pylist()
+        if len(whole) < n:
+            columns = {name: sample.scatter(values, whole, n) for name, values in columns.items()}
+        return columns, pa.array(verdict, pa.string())
+
+    def _call(self, op: Op, table: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
+        """The stage's own function; rows on which it raises are found by bisection."""
+        if id(op) not in self._opened:
+            self._opened[id(op)] = op.stage.open()
+        if table.num_rows == 0:
+            return {f.name: pa.nulls(0, f.type) for f in op.stage.writes()}, pa.nulls(0, pa.string())
+        opened = self._opened[id(op)]
+        writes = op.stage.writes()
+
+        def failed(reason: str) -> tuple[dict[str, pa.Array], pa.Array]:
+            return {f.name: pa.nulls(1, f.type) for f in writes}, pa.array([reason], pa.string())
+
+        pieces = guarded(
+            op.node, ids, table, lambda t, i: self._checked(op, opened(t), t.num_rows, i), failed
+        )
+        if len(pieces) == 1:
+            return pieces[0]
+        columns = {f.name: pa.concat_arrays([c[f.name] for c, _ in pieces]) for f in writes}
+        return columns, pa.concat_arrays([drop for _, drop in pieces])
+
+    def _checked(
+        self, op: Op, out: Out, n: int, ids: pa.ChunkedArray
+    ) -> tuple[dict[str, pa.Array], pa.Array]:
+        """Hold a stage to what it declared."""
+        writes = op.stage.writes()
+        problem = ""
+        if set(out.columns) != set(writes.names):
+            problem = f"returned the columns {sorted(out.columns)}, but declares {sorted(writes.names)}"
+        columns = {}
+        for f in writes if not problem else []:
+            values = sample.single(out.columns[f.name])
+            if len(values) != n:
+                problem = f"returned {len(values)} values of `{f.name}` for {n} rows"
+            elif values.type != f.type:
+                problem = f"returned `{f.name}` as {values.type}, but declares {f.type}"
+            columns[f.name] = values
+        drop = pa.nulls(n, pa.string()) if out.drop is None else sample.single(out.drop)
+        given = set(pc.unique(drop).drop_null().to_pylist()) if pa.types.is_string(drop.type) else set()
+        if len(drop) != n or not pa.types.is_string(drop.type):
+            problem = problem or f"returned {len(drop)} reasons of type {drop.type} for {n} rows"
+        elif not given <= op.stage.reasons() | PAYLOAD_REASONS | DECODE_REASONS:
+            problem = problem or f"gave the reasons {sorted(given - op.stage.reasons())}, not declared"
+        if problem:
+            raise StageBug(op.node, problem, ids.to_pylist())
+        return columns, drop
+
+    def _leave_breadcrumb(self, op: Op) -> None:
+        if self.breadcrumb is not None:
+            with open(self.breadcrumb, "w") as file:
+                file.write(op.node)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def guarded(
+    node: str,
+    ids: pa.ChunkedArray,
+    table: pa.Table,
+    work: Callable[[pa.Table, pa.ChunkedArray], T],
+    failed: Callable[[str], T],
+) -> list[T]:
+    """`work` on all rows at once; where it raises, on halves, down to the guilty rows, which get `failed`.
+
+    Bugs are no property of a row: they stop the run.
+    """
+    try:
+        return [work(table, ids)]
+    except StageBug:
+        raise
+    except BUGS as error:
+        at = f"{type(error).__name__}: {error}{_where(error)}"
+        raise StageBug(node, at, ids.to_pylist()) from error
+    except Exception as error:  # noqa: BLE001 - a stage may raise anything on bad data; it costs that row
+        if table.num_rows <= 1:
+            return [failed(f"error.{type(error).__name__}")]
+        half = table.num_rows // 2
+        first = guarded(node, ids.slice(0, half), table.slice(0, half), work, failed)
+        return first + guarded(node, ids.slice(half), table.slice(half), work, failed)
+
+
+def inputs_hash(op: Op, seen: View) -> list[str]:
+    """A hash of the values an op sees, one for each item: 16 hex digits."""
+    names = sorted({*op.reads, *(("image_ref",) if op.transient else ())})
+    rows = zip(*(seen.table[name].to_pylist() for name in names), strict=True)
+    return [hashlib.sha256(repr(row).encode("utf-8", "surrogatepass")).hexdigest()[:16] for row in rows]
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame, so that the author finds the place."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"

@@ -1,0 +1,22 @@
+"""How tasks are run: `local` is a plain loop, `ray` a cluster. Nothing else differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from curate.work import Job
+
+
+class Backend(Protocol):
+    """Runs independent tasks; results come in any order, each `(number of the task, what it returned)`."""
+
+    name: str
+
+    def map(
+        self, job: Job, task: str, arguments: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Run one task for each of the arguments."""
+
+    def close(self) -> None:
+        """Give back what was started."""

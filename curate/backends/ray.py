@@ -1,0 +1,102 @@
+"""Tasks on Ray Data. The only file that imports ray.
+
+A task is a row of a data set of task arguments: a few hundred bytes. Samples never cross Ray's object store;
+they go through the run folder, where they are committed anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from curate.tasks import perform
+from curate.work import Job
+
+
+class _Performer:
+    """The UDF: arguments as JSON in, facts as JSON out."""
+
+    def __init__(self, job: Job, task: str) -> None:
+        self._job = job
+        self._task = task
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        results = [
+            json.dumps(perform(self._job, self._task, json.loads(given)))
+            for given in batch["arguments"].to_pylist()
+        ]
+        return pa.table({"number": batch["number"], "result": pa.array(results, pa.string())})
+
+
+class RayBackend:
+    """A Ray of its own in this process, or the cluster at `address`."""
+
+    name = "ray"
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        # Ray turns token authentication on for a local cluster and writes a token to the home folder, unless
+        # told. A token that lives in this process and its children alone is safer than none.
+        if address is None:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        else:
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        self._folder: str | None = None
+        logging.getLogger("ray").setLevel(logging.WARNING)
+        if ray.is_initialized():
+            self._own = False
+            return
+        self._own = True
+        if address is None:
+            # short: sockets below it must fit in 107 characters; private: a stale address elsewhere stalls
+            self._folder = tempfile.mkdtemp(prefix="curate-ray-", dir="/tmp")  # noqa: S108
+            ray.init(
+                address="local",
+                num_cpus=workers or os.cpu_count(),
+                _temp_dir=self._folder,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                object_store_memory=256 << 20,
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+
+    def map(
+        self, job: Job, task: str, arguments: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        if not arguments:
+            return
+        import ray.data
+
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.use_datasource_v2 = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        rows = [{"number": i, "arguments": json.dumps(a)} for i, a in enumerate(arguments)]
+        # one task a block, so that a slow part holds up nothing and a lost one alone is run again
+        tasks = ray.data.from_items(rows, override_num_blocks=len(rows))
+        done = tasks.map_batches(
+            _Performer(job, task), batch_size=None, batch_format="pyarrow", num_cpus=1
+        )
+        for row in done.iter_rows():
+            yield int(row["number"]), json.loads(row["result"])
+
+    def close(self) -> None:
+        if self._own:
+            self._ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,153 @@
+"""Write: survivors into shards, in an order that no blocks, workers or retries can change."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate import exchange
+from curate.commit import read_json, sha256_file, write_atomic, write_json
+from curate.io.sink import Shard
+from curate.plan import WriteStep
+from curate.sample import Ints
+from curate.segment import survivors
+from curate.stage import fingerprint
+from curate.work import Context
+
+_ORDER = ("order_key", "order_part", "order_row")
+
+
+def _step(context: Context, node: str) -> WriteStep:
+    return next(s for s in context.plan.writes() if s.id == node)
+
+
+def buckets_for(total: int, shard_size: int) -> int:
+    """Several buckets a shard, so that a shard task reads little beyond its own rows."""
+    return int(max(1, min(4096, -(-total // max(1, shard_size // 4)))))
+
+
+def send_rows(
+    context: Context, node: str, part: str, number: int, buckets: int, parts: int
+) -> dict[str, Any]:
+    """Survivors of one part, sorted into buckets of the final order."""
+    step = _step(context, node)
+    folder = context.folder.write(node) / "rows"
+    upstream = context.part_manifest(step.input, part)["digest"]
+    print_ = fingerprint(step.stage.identity(), step.schema.to_string(), upstream, number, buckets, parts)
+    done = read_json(folder / f"{part}.json")
+    if done is not None and done["fingerprint"] == print_ and (folder / f"{part}.arrow").exists():
+        return done
+    wanted = step.stage.columns()
+    columns = frozenset(step.schema.names) if wanted is None else wanted
+    table = survivors(context, (step.input, part), columns | {"sample_id", "source", "dataset", "layout"})
+    n = table.num_rows
+    if step.stage.order == "source":
+        keys = np.zeros(n, dtype=np.uint64)
+        place = np.full(n, number * buckets // parts, dtype=np.int64)
+    else:
+        seed = f"{step.stage.seed}:".encode()
+        hashes = [hashlib.sha256(seed + i.encode()).digest()[:8] for i in table["sample_id"].to_pylist()]
+        keys = np.array([int.from_bytes(h, "big") for h in hashes], dtype=np.uint64)
+        place = (keys.astype(np.float64) / 2.0**64 * buckets).astype(np.int64).clip(0, buckets - 1)
+    table = table.append_column("order_key", pa.array(keys))
+    table = table.append_column("order_part", pa.array(np.full(n, number, dtype=np.int64)))
+    table = table.append_column("order_row", pa.array(np.arange(n)))
+    exchange.write(folder, part, table, place, buckets)
+    result = {"fingerprint": print_, "counts": np.bincount(place, minlength=buckets).tolist()}
+    write_json(folder / f"{part}.json", result)
+    return result
+
+
+def write_shard(
+    context: Context, node: str, shard: int, first: int, last: int, start: int, stop: int, print_: str
+) -> dict[str, Any]:
+    """Write the rows [start, stop) of the buckets first..last as one shard."""
+    step = _step(context, node)
+    work = context.folder.write(node)
+    name = f"{shard:05d}"
+    done = read_json(work / "shards" / f"{name}.json")
+    building = work / "building"
+    if done is not None and done["fingerprint"] == print_:
+        if all((building / f).exists() for f in done["files"]):
+            return done
+    tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
+    rows = pa.concat_tables(tables).slice(start, stop - start).combine_chunks().drop_columns(list(_ORDER))
+    building.mkdir(parents=True, exist_ok=True)
+    made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
+    result = {**asdict(made), "fingerprint": print_, "number": shard}
+    write_json(work / "shards" / f"{name}.json", result)
+    return result
+
+
+def _sorted(step: WriteStep, table: pa.Table) -> pa.Table:
+    if step.stage.order == "source":
+        order = [("order_part", "ascending"), ("order_row", "ascending")]
+    else:
+        # rows that share an id are identical in bytes: which comes first cannot be told from the output
+        names = ("order_key", "sample_id", "dataset", "source")
+        order = [(name, "ascending") for name in names]
+    return table.sort_by(order)
+
+
+def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, int]]:
+    """Shards of equal size over buckets: (first bucket, last bucket, start, stop) within those buckets."""
+    ends: Ints = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    found = []
+    for start in range(0, total, shard_size):
+        stop = min(start + shard_size, total)
+        first = int(np.searchsorted(ends, start, side="right"))
+        last = int(np.searchsorted(ends, stop, side="left"))
+        before = int(ends[first] - counts[first])
+        found.append((first, last, start - before, stop - before))
+    return found
+
+
+def publish(
+    context: Context, node: str, shards: list[dict[str, Any]], print_: str
+) -> dict[str, Any]:
+    """Files over the whole output, data card, manifest last; then swap the finished folder in."""
+    step = _step(context, node)
+    work = context.folder.write(node)
+    known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
+    building = work / "building"
+    building.mkdir(parents=True, exist_ok=True)
+    made = [Shard(s["samples"], s["images"], list(s["files"])) for s in sorted(shards, key=lambda s: s["number"])]
+    known = {f for s in made for f in s.files}
+    for path in [p for p in building.rglob("*") if p.is_file()]:
+        if str(path.relative_to(building)) not in known:
+            path.unlink()  # left by an attempt that did not finish
+    finished = step.stage.finish(building, made)
+    totals = {
+        "samples": sum(s.samples for s in made),
+        "images": sum(s.images for s in made),
+        "shards": len(made),
+    }
+    columns = [n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")]
+    card = step.stage.card({**known_facts, **totals, "columns": columns, "schema": step.schema, "output": node})
+    write_atomic(building / "README.md", card.encode())
+    present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
+    files = {f: {"bytes": (building / f).stat().st_size, "sha256": sha256_file(building / f)} for f in present}
+    size = sum((building / f).stat().st_size for f in present)
+    write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
+    context.folder.publish(building, context.folder.root / node)
+    shutil.rmtree(work / "shards", ignore_errors=True)
+    result = {**totals, "bytes": size, "fingerprint": print_}
+    write_json(work / "published.json", result)
+    return result
+
+
+def published(context: Context, node: str, print_: str) -> dict[str, Any] | None:
+    """What an earlier run wrote, where it is just what this one would write."""
+    found = read_json(context.folder.write(node) / "published.json")
+    output: Path = context.folder.root / node
+    if found is None or found["fingerprint"] != print_ or not (output / "manifest.json").exists():
+        return None
+    return found

@@ -1,0 +1,330 @@
+"""A run, from a Plan to a finished run folder: which task comes when, and the accounts at the end.
+
+The driver holds facts about parts (counts, fingerprints), never rows.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from curate import exchange, ledger, output
+from curate.apply import NodeStats
+from curate.backends import Backend
+from curate.commit import RunFolder, read_json, write_atomic, write_json
+from curate.errors import CurateError, RunError, StageBug
+from curate.io.source import Part
+from curate.meter import Meter
+from curate.plan import GroupStep, Plan, Segment, WriteStep
+from curate.segment import Item, PartRun
+from curate.sources import Found
+from curate.stage import fingerprint
+from curate.work import Context, Job, context
+
+_GROUP_ITEMS = 200_000  # items of a bucket of a Group, about: what one task holds in memory
+_ERRORS_COUNT_FROM = 10_000
+
+
+class Run:
+    """One execution of a plan in a run folder."""
+
+    def __init__(
+        self, plan: Plan, found: Mapping[str, Found], out: Path, modules: tuple[str, ...], meter: Meter
+    ) -> None:
+        self.plan = plan
+        self.found = found
+        self.meter = meter
+        self.folder = RunFolder(out.resolve())
+        recipe = json.dumps(plan.recipe.to_plain(), ensure_ascii=False, sort_keys=True)
+        roots = tuple((d, str(Path(f.root).resolve())) for d, f in sorted(found.items()))
+        self.job = Job(str(self.folder.root), recipe, roots, modules)
+        self.stats: dict[str, NodeStats] = {n.id: NodeStats() for n in plan.recipe.nodes}
+        self.counts: dict[str, dict[str, Counter[str]]] = {}
+        self.survivors: dict[str, int] = {}
+        self.items_of: dict[str, list[Item]] = {}
+        self.item_totals: dict[str, Counter[str]] = {}
+        self.outputs: dict[str, dict[str, Any]] = {}
+        self.decoded = 0
+
+    @property
+    def context(self) -> Context:
+        return context(self.job)
+
+    def execute(self, start: Callable[[], Backend]) -> dict[str, Any]:
+        """Run all steps. The backend is started when the recipe and its inputs are known to be right."""
+        began = time.time()
+        with self.folder.lock():
+            write_atomic(self.folder.root / "recipe.yaml", self.plan.recipe.to_yaml().encode())
+            self._report("running", began)
+            backend = start()
+            try:
+                self.cut(backend)
+                for step in self.plan.steps:
+                    self._step(backend, step)
+                self._clean()
+                for output_id in [w.id for w in self.plan.writes()]:
+                    ledger.prove(output_id, self._balance(output_id))
+            except (CurateError, KeyboardInterrupt) as error:
+                self._report("failed", began, str(error) or type(error).__name__)
+                raise
+            finally:
+                backend.close()
+            return self._report("done", began)
+
+    def replay(self, place: str) -> None:
+        """Run one part (`segment/part`) here and let what it raises through, for a debugger."""
+        from curate.backends.local import LocalBackend
+
+        segment, _, part = place.partition("/")
+        self.cut(LocalBackend())
+        for step in self.plan.segments():
+            for item in self.items(step):
+                if (item.segment, item.part) == (segment, part):
+                    PartRun(self.context, item).run()
+                    return
+        raise RunError(f"--replay {place}: there is no such part")
+
+    def _step(self, backend: Backend, step: Segment | GroupStep | WriteStep) -> None:
+        if isinstance(step, Segment):
+            self._segment(backend, step)
+        elif isinstance(step, GroupStep):
+            self._group(backend, step)
+        else:
+            self._write(backend, step)
+
+    # -- sources ------------------------------------------------------------------------------------------
+
+    def cut(self, backend: Backend) -> None:
+        """Parts of every source: those of known files from the run folder, the rest on workers."""
+        for found in self.found.values():
+            node = found.source
+            path = self.folder.state / "sources" / f"{node.id}.json"
+            print_ = fingerprint(node.identity(), node.dataset())
+            earlier = read_json(path) or {}
+            known = earlier.get("groups", {}) if earlier.get("fingerprint") == print_ else {}
+            groups = found.groups()
+            new = [key for key in groups if key not in known]
+            arguments = [
+                {"node": node.id, "files": [[f.path, f.size, f.identity] for f in groups[key]]} for key in new
+            ]
+            if new:
+                self.meter.step(f"{node.id}: looking into {len(new)} of {len(groups)} files", len(new))
+                for number, result in self._map(backend, "split", arguments):
+                    known[new[number]] = result["parts"]
+                    self.meter.advance()
+                known = {key: known[key] for key in groups}
+                write_json(path, {"fingerprint": print_, "groups": known})
+            parts = [Part.from_json(text) for key in groups for text in known[key]]
+            self.items_of[node.id] = [Item(node.id, p.id, i, source=p.to_json()) for i, p in enumerate(parts)]
+
+    def items(self, segment: Segment) -> list[Item]:
+        """The parts of a segment."""
+        if segment.source is None:
+            merged = len(segment.inputs) > 1
+            before = [(input, item.part) for input in segment.inputs for item in self.items_of[input]]
+            self.items_of[segment.id] = [
+                Item(segment.id, f"{input}.{part}" if merged else part, i, upstream=(input, part))
+                for i, (input, part) in enumerate(before)
+            ]
+        return self.items_of[segment.id]
+
+    # -- steps --------------------------------------------------------------------------------------------
+
+    def _segment(self, backend: Backend, segment: Segment) -> None:
+        items = self.items(segment)
+        self.counts[segment.id] = {}
+        self.survivors[segment.id] = 0
+        self.item_totals[segment.id] = Counter()
+        self.meter.step(" > ".join(segment.nodes) or segment.id, len(items))
+        for _, manifest in self._map(backend, "part", [asdict(i) for i in items]):
+            ledger.add(self.counts[segment.id], manifest["counts"])
+            self.survivors[segment.id] += manifest["survivors"]
+            self.item_totals[segment.id].update(manifest["items"])
+            self._account(segment, manifest)
+            self.meter.advance({n: self.stats[n] for n in segment.nodes})
+
+    def _account(self, segment: Segment, manifest: Mapping[str, Any]) -> None:
+        reused = manifest["reused_part"]
+        self.decoded += 0 if reused else manifest["decoded"]
+        for node, figures in manifest["nodes"].items():
+            stats = NodeStats(**{**figures, "dropped": Counter(figures["dropped"])})
+            if reused:
+                stats.reused, stats.computed, stats.seconds = stats.reused + stats.computed, 0, 0.0
+            self.stats[node].add(stats)
+            total = self.stats[node]
+            items = total.computed + total.reused
+            limit = self.plan.recipe.error_limit
+            if items >= _ERRORS_COUNT_FROM and total.errors > limit * items:
+                raise RunError(
+                    f"node `{node}`: {total.errors} of {items} items raised undeclared errors "
+                    f"({_most(total.dropped)}), more than {limit:.1%}. The stage or the source is likely broken; "
+                    f"`error_limit` in the recipe sets the bound. What is done is kept."
+                )
+
+    def _group(self, backend: Backend, step: GroupStep) -> None:
+        items = self.items_of[step.input]
+        total = self.item_totals[step.input][step.level]
+        buckets = 1 if step.stage.linked else max(1, -(-total // _GROUP_ITEMS))
+        folder = self.folder.group(step.id)
+        exchange.keep_only(folder / "keys", [i.part for i in items])
+        exchange.keep_only(folder / "decisions", [f"{b:06d}" for b in range(buckets)])
+        self.meter.step(f"{step.id}: keys", len(items))
+        arguments = [
+            {"node": step.id, "part": i.part, "number": i.number, "buckets": buckets} for i in items
+        ]
+        prints = [""] * len(items)
+        for number, sent in self._map(backend, "send_keys", arguments):
+            prints[number] = sent["fingerprint"]
+            self.stats[step.id].computed += sent["items"]
+            self.meter.advance()
+        print_ = fingerprint(step.fingerprint, prints, buckets)
+        self.meter.step(f"{step.id}: electing", buckets)
+        decide = [
+            {"node": step.id, "bucket": b, "buckets": buckets, "parts": len(items), "print_": print_}
+            for b in range(buckets)
+        ]
+        for _ in self._map(backend, "decide", decide):
+            self.meter.advance()
+
+    def _write(self, backend: Backend, step: WriteStep) -> None:
+        items = self.items_of[step.input]
+        buckets = output.buckets_for(self.survivors[step.input], step.stage.shard_size)
+        exchange.keep_only(self.folder.write(step.id) / "rows", [i.part for i in items])
+        self.meter.step(f"{step.id}: ordering", len(items))
+        arguments = [
+            {"node": step.id, "part": i.part, "number": i.number, "buckets": buckets, "parts": len(items)}
+            for i in items
+        ]
+        prints, counts = [""] * len(items), [0] * buckets
+        for number, sent in self._map(backend, "send_rows", arguments):
+            prints[number] = sent["fingerprint"]
+            counts = [a + b for a, b in zip(counts, sent["counts"], strict=True)]
+            self.meter.advance()
+        recipe = self.plan.recipe
+        print_ = fingerprint(step.stage.identity(), prints, recipe.name, recipe.licence)
+        done = output.published(self.context, step.id, print_)
+        if done is None:
+            done = self._shards(backend, step, counts, print_)
+        self.outputs[step.id] = done
+        self.stats[step.id].rows_in = self.survivors[step.input]
+        self.stats[step.id].rows_out = done["samples"]
+
+    def _shards(
+        self, backend: Backend, step: WriteStep, counts: Sequence[int], print_: str
+    ) -> dict[str, Any]:
+        ranges = output.ranges(counts, step.stage.shard_size)
+        self.meter.step(f"{step.id}: shards", len(ranges))
+        names = ("first", "last", "start", "stop")
+        arguments = [
+            {"node": step.id, "shard": i, "print_": print_, **dict(zip(names, r, strict=True))}
+            for i, r in enumerate(ranges)
+        ]
+        shards = []
+        for _, shard in self._map(backend, "write_shard", arguments):
+            shards.append(shard)
+            self.meter.advance()
+        publish = {"node": step.id, "shards": shards, "print_": print_}
+        return next(result for _, result in self._map(backend, "publish", [publish]))
+
+    def _map(
+        self, backend: Backend, task: str, arguments: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, result in backend.map(self.job, task, arguments):
+            if "bug" in result:
+                node, problem, ids = result["bug"]
+                given = result["arguments"]
+                where = f"{given['segment']}/{given['part']}" if task == "part" else ""
+                replay = f"curate run {self.folder.root}/recipe.yaml --out {self.folder.root} --replay {where}"
+                raise StageBug(node, problem, ids, replay if where else "")
+            if "failure" in result:
+                raise RunError(result["failure"])
+            yield number, result
+
+    # -- accounts -----------------------------------------------------------------------------------------
+
+    def _balance(self, output_id: str) -> dict[str, dict[str, int]]:
+        """The terms of the law for one output, along its ancestors."""
+        step = next(w for w in self.plan.writes() if w.id == output_id)
+        total: dict[str, Counter[str]] = {}
+        for segment in self.plan.ancestors(step.input):
+            ledger.add(total, self.counts[segment])
+        done = self.outputs[output_id]
+        total["samples"]["written"], total["images"]["written"] = done["samples"], done["images"]
+        terms = ("entered", "born", "repeated", "written", *ledger.FATES)
+        return {level: {t: total[level][t] for t in terms} for level in ("samples", "images")}
+
+    def _totals(self) -> dict[str, dict[str, int]]:
+        """Read, dropped, errors and deferred of all sources, as far as all their outputs share the way."""
+        total: dict[str, Counter[str]] = {"samples": Counter(), "images": Counter()}
+        for source in self.plan.segments():
+            if source.source is None:
+                continue
+            for segment in self.plan.segments():
+                shared = source.id in self.plan.ancestors(segment.id) and segment.outputs == source.outputs
+                if shared and segment.expand is None and segment.id in self.counts:
+                    ledger.add(total, self.counts[segment.id])
+        terms = ("dropped", "errors", "deferred")
+        return {
+            level: {"read": found["entered"], **{t: found[t] for t in terms}} for level, found in total.items()
+        }
+
+    def _report(self, status: str, began: float, problem: str = "") -> dict[str, Any]:
+        report = {
+            "name": self.plan.recipe.name,
+            "status": status,
+            "problem": problem,
+            "versions": _versions(),
+            "fingerprint": fingerprint(self.job.recipe),
+            "seconds": round(time.time() - began, 3),
+            "images_decoded": self.decoded,
+            **self._totals(),
+            "outputs": [
+                {
+                    "id": id,
+                    "path": id,
+                    **self._balance(id),
+                    "shards": done["shards"],
+                    "bytes": done["bytes"],
+                }
+                for id, done in self.outputs.items()
+            ],
+            "nodes": [self._node(n.id) for n in self.plan.recipe.nodes],
+        }
+        write_json(self.folder.root / "run.json", report)
+        return report
+
+    def _node(self, id: str) -> dict[str, Any]:
+        stats = self.stats[id]
+        named = self.plan.recipe.node(id)
+        shown = stats.as_dict()
+        shown["seconds"] = round(stats.seconds, 3)
+        return {"id": id, "stage": str(getattr(named, "stage", "")), **shown}
+
+    def _clean(self) -> None:
+        """Ledger files of parts that are no more would be counted by whoever reads the folder."""
+        known = {
+            self.folder.ledger_file(segment, item.part)
+            for segment, items in self.items_of.items()
+            for item in items
+        }
+        for path in self.folder.ledger.glob("*.parquet"):
+            if path not in known:
+                path.unlink()
+
+
+def _most(dropped: Counter[str]) -> str:
+    errors = Counter({r: n for r, n in dropped.items() if r.startswith("error.")})
+    return ", ".join(f"{r} {n}" for r, n in errors.most_common(3))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("mmcurate", "ray", "pyarrow", "numpy", "pillow", "simplejpeg")
+    return {"python": platform.python_version(), **{n: version(n) for n in names}}

@@ -1,0 +1,360 @@
+"""One segment on one part: read or load its rows, take over what is known, compute the rest, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate import exchange, ledger, sample
+from curate.apply import NodeStats, guarded
+from curate.commit import read_json, write_table
+from curate.errors import RunError
+from curate.frames import Frames
+from curate.io.source import Part
+from curate.ledger import ABSENT, split_drop
+from curate.pixels import decoded
+from curate.plan import Columns, Segment, stored_schema
+from curate.prior import Prior, carry_over
+from curate.sample import Ints
+from curate.stage import EXPANDED, Born, fingerprint
+from curate.work import Context
+
+ENGINE = 1  # raise when the meaning of stored parts changes
+
+_STATE = ("sample_id", "drop", "image_drop", "text_drop")
+_BATCH_BYTES = 48 << 20  # encoded images of a micro-batch
+
+
+@dataclass(frozen=True)
+class Item:
+    """A part of a segment, as sent to a worker. `number` is its place among the segment's parts."""
+
+    segment: str
+    part: str
+    number: int
+    source: str = ""  # a Part as JSON, for segments born from a source
+    upstream: tuple[str, str] = ("", "")  # (segment, part)
+
+
+def load(context: Context, segment: Segment, part: str, columns: frozenset[str] | None = None) -> pa.Table:
+    """Rows of a finished part, dead ones included; a continued segment stores its own columns only."""
+    manifest = context.part_manifest(segment.id, part)
+    wanted = [n for n in stored_schema(segment.columns).names if columns is None or n in columns]
+    path = context.folder.manifest(segment.id, part).parent / str(manifest["data"])
+    own_names = set(pq.read_schema(path).names)
+    own = pq.read_table(path, columns=sorted({*_STATE, *(set(wanted) & own_names)}))
+    own = own.filter(pc.fill_null(pc.not_equal(own["drop"], ABSENT), True))
+    if not segment.stores_all:
+        rest = frozenset(wanted) - own_names
+        if rest:
+            base = survivors(context, tuple(manifest["upstream"]), rest)
+            for name in rest:
+                own = own.append_column(name, base[name])
+    own = own.combine_chunks()
+    return own.select([n for n in dict.fromkeys([*_STATE, *wanted])])
+
+
+def survivors(
+    context: Context, upstream: tuple[str, str], columns: frozenset[str] | None = None
+) -> pa.Table:
+    """What goes on from a finished part."""
+    table = load(context, context.plan.segment(upstream[0]), upstream[1], columns)
+    return table.filter(pc.is_null(table["drop"])).combine_chunks()
+
+
+class PartRun:
+    """The work on one part. `run` is the whole; its pieces serve the subprocess that finds killers."""
+
+    def __init__(self, context: Context, item: Item) -> None:
+        self.context = context
+        self.item = item
+        self.segment = context.plan.segment(item.segment)
+        self.chain = context.chain(self.segment)
+        self.stats = {node: NodeStats() for node in self._node_names()}
+        self.manifest = read_json(context.folder.manifest(item.segment, item.part))
+        self.part = Part.from_json(item.source) if item.source else None
+
+    def _node_names(self) -> list[str]:
+        names = [*self.segment.nodes, *(op.node for op in self.segment.ops)]
+        return list(dict.fromkeys(names))
+
+    def fingerprint(self) -> str:
+        """Of everything that decides the part's result."""
+        segment = self.segment
+        ops = [[op.node, op.level, op.fingerprint, op.stage.identity()] for op in segment.ops]
+        birth: list[Any] = [segment.outputs, self.context.ledger_schema.to_string()]
+        if self.part is not None and segment.source is not None:
+            birth += [self.part.identity, self.part.start, self.part.stop, self._read_print()]
+        else:
+            birth.append(self.context.part_manifest(*self.item.upstream)["digest"])
+        if segment.expand is not None:
+            birth += [segment.expand.id, segment.expand.identity()]
+        if segment.decisions:
+            birth.append(exchange.digest(self._decisions()))
+        return fingerprint(ENGINE, ops, birth, segment.schema().to_string())
+
+    def _read_print(self) -> str:
+        return self.segment.columns["sample_id"].fingerprint
+
+    def _decisions(self) -> pa.Table:
+        folder = self.context.folder.group(self.segment.decisions) / "decisions"
+        return exchange.read(folder, self.item.number)
+
+    def run(self) -> dict[str, Any]:
+        """Finish the part, unless it is finished already. Returns its manifest with `reused_part`."""
+        print_ = self.fingerprint()
+        if self.manifest is not None and self.manifest["fingerprint"] == print_:
+            if self.context.folder.ledger_file(self.item.segment, self.item.part).exists():
+                return {**self.manifest, "reused_part": True}
+        from curate import isolate
+
+        decodes = decoded()
+        base, parents = self.birth()
+        stored = self.stored()
+        prior = Prior(stored, (self.manifest or {}).get("kept", {}), base)
+        done, places, late = self.chain.replay(base, prior, self.stats)
+        with isolate.attempt(self.context.folder, self.item) as killers:
+            if killers and len(late):
+                fresh = isolate.compute(self, base, late)
+            else:
+                fresh = self.compute(base, prior, late)
+        table = self._whole(done, places, fresh, late)
+        return self._commit(table, parents, stored, print_, decoded() - decodes)
+
+    def stored(self) -> pa.Table | None:
+        """The part's rows of an earlier run, whatever their fate was."""
+        if self.manifest is None:
+            return None
+        path = self.context.folder.manifest(self.item.segment, self.item.part).parent / str(
+            self.manifest["data"]
+        )
+        return pq.read_table(path).combine_chunks() if path.exists() else None
+
+    def birth(self) -> tuple[pa.Table, pa.Table | None]:
+        """Rows before the first op, and (for Expand) the parents with what became of them."""
+        if self.part is not None:
+            table = self._read(self.part)
+            self._count_birth(table)
+            return table, None
+        base = survivors(self.context, self.item.upstream)
+        if self.segment.expand is not None:
+            return self._expand(base)
+        if len(self.segment.inputs) > 1:
+            base = sample.align(base, stored_schema(self._merged()))
+        return (self._decide(base) if self.segment.decisions else base), None
+
+    def _merged(self) -> Columns:
+        own = {name for op in self.segment.ops for name in op.stage.writes().names}
+        return {n: c for n, c in self.segment.columns.items() if n not in own}
+
+    def _read(self, part: Part) -> pa.Table:
+        source = self.segment.source
+        assert source is not None
+        schema = pa.unify_schemas([sample.BASE, source.writes()])
+        earlier = self.manifest
+        if earlier is not None and earlier.get("birth") == [part.identity, self._read_print()]:
+            stored = self.stored()
+            if stored is not None:
+                # a drop of the source itself is part of the row; any other is decided again
+                table = stored.select(schema.names)
+                for level in ("", "image_", "text_"):
+                    table = _only_from(table, f"{level}drop", source.id)
+                return table
+        try:
+            table = source.rows(self.context.storages[source.dataset()], part)
+        except OSError as error:
+            raise RunError(f"node `{source.id}`: {', '.join(part.files[:3])}: {error}") from error
+        return sample.settle(sample.align(table, schema).combine_chunks(), source.id)
+
+    def _count_birth(self, table: pa.Table) -> None:
+        assert self.segment.source is not None
+        stats = self.stats[self.segment.source.id]
+        stats.rows_in, stats.rows_out = table.num_rows, int(sample.alive_rows(table).sum())
+        drops = [sample.single(table["drop"]), *(sample.flat(table[f"{x}_drop"]) for x in sample.ITEM_LEVELS)]
+        # an item's drop that killed its pair is one drop
+        items = [d for drop in drops[1:] for d in drop.drop_null().to_pylist()]
+        samples = [d for d in drops[0].drop_null().to_pylist() if not items or d not in items]
+        stats.dropped.update(split_drop(d)[1] for d in items + samples)
+
+    def _decide(self, table: pa.Table) -> pa.Table:
+        """Apply a Group's decisions on this part."""
+        node = self.segment.decisions
+        step = next(s for s in self.context.plan.steps if s.id == node and not isinstance(s, Segment))
+        level = step.level  # type: ignore[union-attr]
+        stats = self.stats[node]
+        stats.rows_in += table.num_rows
+        decisions = self._decisions()
+        counts = sample.lengths(table, level)
+        slots = decisions["slot"].to_numpy()
+        order = np.argsort(slots)
+        decisions = decisions.take(pa.array(order))
+        seen = sample.View(level, decisions, slots, slots, slots[order], int(counts.sum()))
+        names = [n for n in decisions.column_names if n not in ("slot", "drop")]
+        drop = sample.single(decisions["drop"])
+        table = sample.put(table, seen, {n: decisions[n] for n in names}, drop, node)
+        table = sample.settle(table, node)
+        stats.rows_out += int(sample.alive_rows(table).sum())
+        for reason in drop.drop_null().to_pylist():
+            stats.dropped[reason] += 1
+        return table
+
+    def _expand(self, parents: pa.Table) -> tuple[pa.Table, pa.Table]:
+        stage = self.segment.expand
+        assert stage is not None
+        opened = stage.open()
+        names = [n for n in parents.column_names if n not in ("drop", "image_drop", "text_drop")]
+        living = sample.thin(parents, [*names, "image_index", "text_index"])
+
+        def failed(reason: str) -> Born:
+            none = pa.array([], pa.int64())
+            return Born(pa.table({}), none, none, pa.array([reason], pa.string()))
+
+        pieces = guarded(stage.id, parents["sample_id"], living, lambda t, _: opened(t), failed)
+        children, drops, first = [], [], 0
+        for born in pieces:
+            drop = sample.single(born.drop)
+            if born.children.num_rows:
+                rows = pc.add(sample.single(born.parent), first)
+                children.append(self._children(stage.id, parents, born, rows))
+            drops.append(drop)
+            first += len(drop)
+        schema = stored_schema(self._merged())
+        table = pa.concat_tables([sample.align(c, schema) for c in children] or [schema.empty_table()])
+        fate = pc.binary_join_element_wise(
+            stage.id, pc.fill_null(pa.concat_arrays(drops), EXPANDED) if drops else pa.array([], pa.string()), ":"
+        )
+        stats = self.stats[stage.id]
+        stats.rows_in += parents.num_rows
+        stats.rows_out += table.num_rows
+        stats.computed += parents.num_rows
+        for drop in fate.to_pylist():
+            stats.dropped[split_drop(drop)[1]] += 1
+        stats.dropped.pop(EXPANDED, None)
+        return table.combine_chunks(), sample.set_column(parents, "drop", fate)
+
+    @staticmethod
+    def _children(node: str, parents: pa.Table, born: Born, rows: pa.Array) -> pa.Table:
+        table = born.children
+        parent = sample.single(parents["sample_id"]).take(rows)
+        ordinal = sample.single(born.ordinal).cast(pa.string())
+        own = {
+            "sample_id": pc.binary_join_element_wise(parent, ordinal, "#"),
+            "parent": parent,
+            "kind": pa.array([node] * table.num_rows, pa.string()),
+            "dataset": sample.single(parents["dataset"]).take(rows),
+            "source": sample.single(parents["source"]).take(rows),
+            "shape": pa.array([sample.PAIR] * table.num_rows, pa.string()),
+            "drop": pa.nulls(table.num_rows, pa.string()),
+        }
+        for name, values in own.items():
+            if name not in table.column_names or name not in ("kind", "shape"):
+                table = sample.set_column(table, name, values)
+        for level in sample.ITEM_LEVELS:
+            counts = pc.count_substring(table["layout"], sample.SPAN[level]).to_numpy().astype(np.int64)
+            none = pa.nulls(int(counts.sum()), pa.string())
+            table = sample.set_column(table, f"{level}_drop", sample.wrap(none, counts))
+        return table
+
+    def compute(self, base: pa.Table, prior: Prior, late: Ints) -> list[pa.Table]:
+        """Run the ops on the rows at `late`, in micro-batches, in order."""
+        return [
+            self.chain.compute(base.take(pa.array(rows)).combine_chunks(), prior.at(rows), self.stats)
+            for rows in self._batches(base, late)
+        ]
+
+    def _batches(self, base: pa.Table, late: Ints) -> Iterator[Ints]:
+        if not any(op.transient for op in self.segment.ops) or len(late) == 0:
+            yield late
+            return
+        images = sample.lengths(base, "image")
+        sizes = pc.extract_regex(sample.flat(base["image_ref"]), r"\+(?P<n>[0-9]+)$")
+        known = pc.fill_null(pc.struct_field(sizes, "n").cast(pa.int64()), 0) if len(sizes) else sizes
+        row_of = np.repeat(np.arange(base.num_rows), images)
+        weight = np.bincount(
+            row_of, weights=known.to_numpy(zero_copy_only=False) if len(sizes) else None, minlength=base.num_rows
+        )
+        start, count, size = 0, 0, 0.0
+        for i, row in enumerate(late):
+            full = count + images[row] > Frames.BATCH or size + weight[row] > _BATCH_BYTES
+            if full and i > start:
+                yield late[start:i]
+                start, count, size = i, 0, 0.0
+            count, size = count + int(images[row]), size + float(weight[row])
+        yield late[start:]
+
+    def _whole(self, done: pa.Table, places: Ints, fresh: list[pa.Table], late: Ints) -> pa.Table:
+        schema = self.segment.schema()
+        table = pa.concat_tables([sample.align(t, schema) for t in [done, *fresh]])
+        order = np.argsort(np.concatenate([places, late]), kind="stable")
+        return table.take(pa.array(order)).combine_chunks()
+
+    def _commit(
+        self,
+        table: pa.Table,
+        parents: pa.Table | None,
+        stored: pa.Table | None,
+        print_: str,
+        decodes: int,
+    ) -> dict[str, Any]:
+        segment, context = self.segment, self.context
+        dead = [ledger.rows(t, self._node_names(), segment.outputs, context.ledger_schema)
+                for t in ([table] if parents is None else [parents, table])]
+        rows = pa.concat_tables(dead)
+        counts = ledger.tally(rows, len(segment.outputs))
+        alive = sample.alive_rows(table)
+        images = sample.lengths(table, "image")
+        if segment.source is not None or parents is not None:
+            term = "born" if parents is not None else "entered"
+            counts["samples"][term] = table.num_rows
+            counts["images"][term] = int(images.sum())
+        manifest: dict[str, Any] = {
+            "segment": segment.id,
+            "part": self.item.part,
+            "upstream": list(self.item.upstream),
+            "fingerprint": print_,
+            "birth": [self.part.identity, self._read_print()] if self.part else [],
+            "kept": segment.fingerprints(),
+            "rows": table.num_rows,
+            "survivors": int(alive.sum()),
+            "items": {level: len(sample.view(table, level, ()).slots) for level in sample.LEVELS},
+            "counts": counts,
+            "nodes": {node: stats.as_dict() for node, stats in self.stats.items()},
+            "decoded": decodes,
+        }
+        own = self._stored(table, stored)
+        write_table(context.folder.ledger_file(segment.id, self.item.part), rows)
+        context.folder.commit_part(segment.id, self.item.part, own, manifest)
+        return {**manifest, "reused_part": False}
+
+    def _stored(self, table: pa.Table, stored: pa.Table | None) -> pa.Table:
+        """What is kept of the rows: of a continued segment only what is not in those before it."""
+        prior = Prior(stored, (self.manifest or {}).get("kept", {}), table)
+        table = carry_over(table, prior, self.segment.ops)
+        if not self.segment.stores_all:
+            engine = [n for n in table.column_names if "." in n]
+            table = table.select([*_STATE, *self.segment.own, *engine])
+        if stored is None or stored.schema != table.schema:
+            return table
+        gone = np.setdiff1d(np.arange(stored.num_rows), prior.rows[prior.rows >= 0])
+        if self.segment.source is not None or not 0 < len(gone) <= table.num_rows:
+            return table
+        # rows that do not come this far now: kept for the day when they do
+        ghosts = stored.take(pa.array(gone))
+        absent = pa.array([ABSENT] * len(gone), pa.string())
+        return pa.concat_tables([table, sample.set_column(ghosts, "drop", absent)]).combine_chunks()
+
+
+def _only_from(table: pa.Table, name: str, node: str) -> pa.Table:
+    """A drop column with only the tombstones of one node left."""
+    items = name != "drop"
+    values = sample.flat(table[name]) if items else sample.single(table[name])
+    kept = pc.if_else(pc.fill_null(pc.starts_with(values, f"{node}:"), False), values, pa.scalar(None, pa.string()))
+    if items:
+        kept = sample.wrap(kept, pc.list_value_length(table[name]).to_numpy().astype(np.int64))
+    return sample.set_column(table, name, kept)

@@ -1,0 +1,73 @@
+"""From the paths of a recipe to the parts of its sources: roots, files, cuts. Refuses what is not there."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import RecipeError, nearest
+from curate.io.source import Read, identity_of
+from curate.io.storage import SourceFile, Storage, split_pattern, storage_for
+from curate.plan import Plan
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of one source."""
+
+    source: Read
+    root: str
+    files: tuple[SourceFile, ...]
+
+    def groups(self) -> dict[str, list[SourceFile]]:
+        """Files that are cut together, by a key that changes when one of them does."""
+        found = self.source.group(self.files)
+        return {identity_of(group): group for group in found}
+
+
+def discover(plan: Plan, base: Path) -> dict[str, Found]:
+    """Data set -> its files. Relative paths of the recipe are relative to `base`."""
+    found = {}
+    for i, node in enumerate(plan.recipe.nodes):
+        if isinstance(node, Read):
+            place = f"nodes.{i} ({node.id}).path"
+            found[node.dataset()] = _discover(node, base, place)
+    return found
+
+
+def _discover(node: Read, base: Path, place: str) -> Found:
+    split = [split_pattern(str(base / path)) for path in node.path]
+    root = os.path.commonpath([r for r, _ in split])
+    storage = storage_for(root)
+    files: dict[str, SourceFile] = {}
+    for (own_root, pattern), path in zip(split, node.path, strict=True):
+        lead = os.path.relpath(own_root, root).replace(os.sep, "/")
+        matched = storage.find(pattern if lead == "." else f"{glob.escape(lead)}/{pattern}")
+        if not matched:
+            raise RecipeError(place, f"no file matches {path}", _neighbours(own_root))
+        files.update({f.path: f for f in matched})
+    ordered = tuple(files[path] for path in sorted(files))
+    _check(node, storage, ordered, place)
+    return Found(node, root, ordered)
+
+
+def _check(node: Read, storage: Storage, files: Sequence[SourceFile], place: str) -> None:
+    try:
+        node.check(storage, files)
+    except RecipeError as error:
+        raise RecipeError(place.removesuffix(".path"), str(error)) from error
+
+
+def _neighbours(root: str) -> str:
+    """What is there instead, as far up as something exists."""
+    path = Path(root)
+    if path.is_dir():
+        names = sorted(p.name for p in path.iterdir())[:8]
+        return f"{root} holds: {', '.join(names) or 'nothing'}"
+    while not path.parent.is_dir():
+        path = path.parent
+    here = [p.name for p in path.parent.iterdir()]
+    return f"there is no {path}; {nearest(path.name, here)}" if here else f"there is no {path}"

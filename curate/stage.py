@@ -1,0 +1,182 @@
+"""The stage contract. A stage is its own frozen configuration; `open()` gives the function that works.
+
+The author of a stage never filters, counts, catches or batches: a Map returns one value for each item it
+was given, and a reason for each item it wants dropped. Everything else is the engine's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import pyarrow as pa
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from curate.sample import Level
+
+# Columns that the engine supplies at image level and never stores.
+#   image_bytes         large_binary, the encoded file
+#   image_pixels        PIXELS, the recipe's canonical decode (short side >= decode.short_side)
+#   image_pixels_full   PIXELS, undiminished
+BYTES, CANONICAL, FULL = "image_bytes", "image_pixels", "image_pixels_full"
+PIXELS = pa.struct(
+    [
+        ("height", pa.int32()),  # of `data`
+        ("width", pa.int32()),
+        ("data", pa.large_binary()),  # uint8 RGB, height * width * 3, upright, sRGB, alpha on white
+        ("true_height", pa.int32()),  # of the file, upright
+        ("true_width", pa.int32()),
+        ("format", pa.string()),  # jpeg, png, webp, gif ...
+        ("animated", pa.bool_()),
+        ("alpha", pa.bool_()),
+    ]
+)
+TRANSIENT: dict[str, pa.DataType] = {BYTES: pa.large_binary(), CANONICAL: PIXELS, FULL: PIXELS}
+# Reasons that the engine itself gives where a stage asks for one of these and it cannot be had.
+PAYLOAD_REASONS = frozenset({"missing", "empty", "oversized"})
+DECODE_REASONS = frozenset({"corrupt", "truncated", "bomb"})
+
+EXPANDED = "expanded"
+
+
+class Out(NamedTuple):
+    """What a Map gives back for the table it was handed."""
+
+    columns: Mapping[str, pa.Array] = {}  # exactly writes(), one value a row
+    drop: pa.Array | None = None  # string; null = keep, else a reason out of reasons()
+
+
+class Born(NamedTuple):
+    """What an Expand gives back."""
+
+    children: pa.Table  # layout, text_*, image_* and own columns; the engine adds the rest of the record
+    parent: pa.Array  # int64, the input row each child comes from
+    ordinal: pa.Array  # int64, its number k: the child's id is `<parent>#k`; stable when siblings die
+    drop: pa.Array  # string, one a parent: the reason of a parent without children, else null
+
+
+Op: TypeAlias = Callable[[pa.Table], Out]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Stage(BaseModel):
+    """Common to all five nouns. `id` and `from` place it in the recipe; the rest is its configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    version: ClassVar[int] = 1
+    # Fields that change how, not what: not part of the fingerprint.
+    incidental: ClassVar[frozenset[str]] = frozenset()
+
+    id: str = Field(default="", description="Name of the node; the stage's name when left out.")
+    from_: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        default=(), alias="from", description="Ids of the nodes it reads; the previous node when left out."
+    )
+
+    def reads(self) -> frozenset[str]:
+        """Columns it is shown."""
+        return frozenset()
+
+    def reasons(self) -> frozenset[str]:
+        """Every reason it may give."""
+        return frozenset()
+
+    def assets(self) -> Mapping[str, str]:
+        """Content hashes of weights, prompts, word lists: part of the fingerprint."""
+        return {}
+
+    def identity(self) -> str:
+        """Canonical JSON of what decides the stage's results, upstream columns aside."""
+        config = self.model_dump(mode="json", exclude={"id", "from_", *self.incidental})
+        return canonical([config, type(self).__name__, self.version, dict(self.assets())])
+
+
+class Map(Stage):
+    """One row in, one row out: computes columns, or gives a reason to drop."""
+
+    level: ClassVar[Level] = "sample"
+    # False for what is cheaper to compute again than to look up: its results are not kept for reruns.
+    kept: ClassVar[bool] = True
+    # Items of its level handed over at once at most.
+    batch: ClassVar[int] = 1024
+
+    def writes(self) -> pa.Schema:
+        """Columns it computes, with the type of one item (not of the list)."""
+        return pa.schema([])
+
+    def by_level(self) -> tuple[tuple[Level, Map], ...]:
+        """The levels it works on; one for all stages but those whose columns decide it."""
+        return ((self.level, self),)
+
+    def check_columns(self, columns: pa.Schema) -> None:
+        """At plan time: raise RecipeError where a column it reads (item types) is of a wrong type."""
+        return
+
+    def open(self) -> Op:
+        """On the worker: load weights, return a closure."""
+        raise NotImplementedError
+
+
+class Expand(Stage):
+    """One row in, n rows out. The parent dies with the reason `expanded`."""
+
+    def writes(self) -> pa.Schema:
+        """Columns of the children beyond those they take over (list types for item columns)."""
+        return pa.schema([])
+
+    def open(self) -> Callable[[pa.Table], Born]:
+        """On the worker: return a closure from thinned, living samples to their children."""
+        raise NotImplementedError
+
+
+class Group(Stage):
+    """Sees the whole data set, but only keys and `reads()`: never image bytes.
+
+    keys -> buckets -> link (verified edges) -> connected components -> elect.
+    """
+
+    linked: ClassVar[bool] = False
+
+    def level_(self) -> Level:
+        """The level whose items are grouped; decided by the configuration."""
+        raise NotImplementedError
+
+    def writes(self) -> pa.Schema:
+        """Columns that elect() computes, with the type of one item."""
+        return pa.schema([])
+
+    def rank(self) -> tuple[tuple[str, Literal["ascending", "descending"]], ...]:
+        """Total order of the members of a component; the engine breaks ties by sample_id and index."""
+        return ()
+
+    def keys(self, items: pa.Table) -> pa.Array:
+        """list<string>: the buckets of each item. An item without a bucket stands alone."""
+        raise NotImplementedError
+
+    def link(self, bucket: pa.Table) -> pa.Table:
+        """Verified edges (`left`, `right`: row numbers) within a bucket. Only where `linked`."""
+        raise NotImplementedError
+
+    def elect(self, members: pa.Table) -> Out:
+        """Decide for all members at once.
+
+        The table is sorted by `component` (int64) and, within one, by rank: the first row of a component is
+        its best. Where `linked`, the list column `neighbours` holds the `place`s (position within the
+        component, int64) an item is verified against.
+        """
+        raise NotImplementedError
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling for one value."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def fingerprint(*parts: Any) -> str:
+    """16 hex digits that change when any part does."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]

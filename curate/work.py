@@ -1,0 +1,84 @@
+"""What a worker needs to know, made once for each process from a small, picklable Job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate import ledger
+from curate.apply import Chain
+from curate.commit import RunFolder, read_json
+from curate.frames import Frames
+from curate.io.payload import Payload
+from curate.io.storage import Storage, storage_for
+from curate.plan import Plan, Segment, make
+from curate.recipe import recipe_type
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run as it is sent to workers: text only, so that any process can rebuild the plan."""
+
+    run: str
+    recipe: str  # JSON, resolved
+    roots: tuple[tuple[str, str], ...]  # data set -> absolute root of its source
+    modules: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps([self.run, self.recipe, [list(r) for r in self.roots], list(self.modules)])
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        run, recipe, roots, modules = json.loads(text)
+        return Job(run, recipe, tuple((d, r) for d, r in roots), tuple(modules))
+
+
+class Context:
+    """The plan, the run folder and the opened ops of a Job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.folder = RunFolder(Path(job.run))
+        self._chains: dict[str, Chain] = {}
+
+    @cached_property
+    def plan(self) -> Plan:
+        return make(recipe_type(self.job.modules).model_validate(json.loads(self.job.recipe)))
+
+    @cached_property
+    def storages(self) -> Mapping[str, Storage]:
+        return {dataset: storage_for(root) for dataset, root in self.job.roots}
+
+    @cached_property
+    def payload(self) -> Payload:
+        return Payload(self.storages)
+
+    @cached_property
+    def ledger_schema(self) -> pa.Schema:
+        return ledger.schema(s.columns for s in self.plan.segments())
+
+    def chain(self, segment: Segment) -> Chain:
+        if segment.id not in self._chains:
+            decode = self.plan.recipe.decode
+            self._chains[segment.id] = Chain(
+                segment.ops, lambda size: Frames(self.payload, decode, size)
+            )
+        return self._chains[segment.id]
+
+    def part_manifest(self, segment: str, part: str) -> dict[str, Any]:
+        """Manifest of a part that must be finished."""
+        found = read_json(self.folder.manifest(segment, part))
+        assert found is not None, f"part {part} of {segment} is not finished"
+        return found
+
+
+@cache
+def context(job: Job) -> Context:
+    """One Context for each Job in a process: stages are opened once."""
+    return Context(job)

@@ -1,0 +1,62 @@
+"""See `Sha256`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from curate.sample import Level
+from curate.stage import BYTES, CANONICAL, Map, Op, Out
+from stages.common.columns import blobs, field, frames
+
+
+class Sha256(Map):
+    """SHA-256 of the file and of its pixels, in hexadecimal: keys to find exact copies by.
+
+    `image_pixel_sha256` is taken over the canonical decode (upright, sRGB, reduced as the recipe's `decode`
+    says) and the true size. Two files with the same pixels in different lossless containers (PNG, WebP) or
+    with different metadata share it; two encodings that lose differently do not: that is near-duplicate work.
+    """
+
+    stage: Literal["sha256"] = "sha256"
+    level: ClassVar[Level] = "image"
+
+    pixels: bool = Field(default=True, description="Also hash the pixels, which takes a decode.")
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({BYTES, CANONICAL}) if self.pixels else frozenset({BYTES})
+
+    def writes(self) -> pa.Schema:
+        names = ["image_sha256", "image_pixel_sha256"] if self.pixels else ["image_sha256"]
+        return pa.schema([(name, pa.string()) for name in names])
+
+    def open(self) -> Op:
+        def op(table: pa.Table) -> Out:
+            files = [None if b is None else hashlib.sha256(b).hexdigest() for b in blobs(table[BYTES])]
+            columns = {"image_sha256": pa.array(files, pa.string())}
+            if self.pixels:
+                column = table[CANONICAL]
+                sizes = zip(
+                    field(column, "true_height").to_pylist(),
+                    field(column, "true_width").to_pylist(),
+                    strict=True,
+                )
+                found = [_digest(f, *size) for f, size in zip(frames(column), sizes, strict=True)]
+                columns["image_pixel_sha256"] = pa.array(found, pa.string())
+            return Out(columns)
+
+        return op
+
+
+def _digest(frame: npt.NDArray[np.uint8] | None, true_height: int, true_width: int) -> str | None:
+    if frame is None:
+        return None
+    # The decoded shape as well: the same bytes could be a wide or a tall image.
+    digest = hashlib.sha256(f"{true_width}x{true_height}:{frame.shape[1]}x{frame.shape[0]}:".encode())
+    digest.update(frame.data)
+    return digest.hexdigest()
