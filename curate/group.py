@@ -45,7 +45,7 @@ def send_keys(context: Context, node: str, part: str, number: int, buckets: int)
         raise StageBug(node, "gives an item several keys without linking them", [])
     items = np.repeat(np.arange(len(seen.slots)), lists)
     flat = sample.single(pc.list_flatten(keys)).cast(pa.string())
-    rows = seen.table.take(pa.array(items))
+    rows = _ranks(step, seen.table).take(pa.array(items))
     rows = rows.append_column("key", flat)
     rows = rows.append_column("part", pa.array(np.full(len(items), number, dtype=np.int64)))
     rows = rows.append_column("slot", pa.array(seen.slots[items]))
@@ -53,6 +53,22 @@ def send_keys(context: Context, node: str, part: str, number: int, buckets: int)
     result = {"fingerprint": print_, "keys": len(items), "items": len(seen.slots)}
     write_json(folder / f"{part}.json", result)
     return result
+
+
+def _ranks(step: GroupStep, items: pa.Table) -> pa.Table:
+    """Rank columns of another item level (the captions of an image) as one value each: the best of them."""
+    for name, direction in step.stage.rank():
+        values = sample.single(items[name])
+        if pa.types.is_list(values.type):
+            owner = pc.list_parent_indices(values)
+            best = "max" if direction == "descending" else "min"
+            found = pa.table({"row": owner, "value": values.flatten()}).group_by("row")
+            found = found.aggregate([("value", best)])
+            filled = sample.scatter(
+                sample.single(found[f"value_{best}"]), found["row"].to_numpy(), items.num_rows
+            )
+            items = sample.set_column(items, name, filled)
+    return items
 
 
 def _bucket(keys: pa.Array, n: int) -> Ints:
@@ -105,7 +121,8 @@ def _ranked(step: GroupStep, table: pa.Table, component: Ints) -> pa.Table:
     order = [("component", "ascending"), *step.stage.rank(), *_TIES]
     # of a column named twice the first mention counts
     keys = list(dict(reversed(order)).items())[::-1]
-    return table.take(pc.sort_indices(table, sort_keys=keys, null_placement="at_end")).combine_chunks()
+    order_by = [(name, direction, "at_end") for name, direction in keys]
+    return table.take(pc.sort_indices(table, sort_keys=order_by)).combine_chunks()
 
 
 def _by_key(step: GroupStep, table: pa.Table) -> pa.Table:

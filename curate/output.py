@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import exchange
 from curate.commit import read_json, sha256_file, write_atomic, write_json
@@ -93,7 +94,7 @@ def _sorted(step: WriteStep, table: pa.Table) -> pa.Table:
         # rows that share an id are identical in bytes: which comes first cannot be told from the output
         names = ("order_key", "sample_id", "dataset", "source")
         order = [(name, "ascending") for name in names]
-    return table.sort_by(order)
+    return table.take(pc.sort_indices(table.select([name for name, _ in order]), sort_keys=order))
 
 
 def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, int]]:

@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -51,6 +54,7 @@ _TEXT_BOMB = ("decompressed data too large", "too much memory used in text chunk
 # What reading a malformed EXIF block raises. Its pixels are as good as any: it counts as absent.
 _BAD_EXIF = (SyntaxError, ValueError, LookupError, TypeError, OSError, EOFError, struct.error)
 
+_WARNINGS = threading.RLock()
 _decoded = 0
 
 
@@ -107,7 +111,7 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     if width * height > how.max_pixels:
         return "bomb"
     factor = 1 if full else _factor(min(width, height), how.short_side)
-    read = _try(_read_jpeg if kind == "jpeg" else _read_other, image, data, factor)
+    read = _try(_READERS.get(kind, _read_other), image, data, factor)
     if isinstance(read, str):
         return _blame(read, kind, data)
     _decoded += 1
@@ -177,11 +181,9 @@ def _kind(data: bytes) -> str | None:
 
 def _container_fault(kind: str, data: bytes) -> str | None:
     """What the container alone gives away, before any decoder sees the data."""
-    if kind == "png":
-        return _png_fault(data)
-    if kind == "webp" and int.from_bytes(data[4:8], "little") + 8 > len(data):
-        return "truncated"
-    return None
+    if kind == "webp":
+        return "truncated" if int.from_bytes(data[4:8], "little") + 8 > len(data) else None
+    return _png_fault(data) if kind == "png" else None
 
 
 def _png_fault(data: bytes) -> str | None:
@@ -211,7 +213,7 @@ def _try(step: Callable[..., T], *arguments: Any) -> T | str:
         return step(*arguments)
     except (ImportError, NameError, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         return "bomb"
     except Exception as problem:  # noqa: BLE001
         text = str(problem).lower()
@@ -246,7 +248,20 @@ def _classes() -> dict[str, type[ImageFile]]:
 
 def _open(kind: str, data: bytes) -> ImageFile:
     """Header only: Pillow reads pixels in load()."""
-    return _classes()[kind](io.BytesIO(data))
+    with _quiet():
+        return _classes()[kind](io.BytesIO(data))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about odd metadata, which `-W error` would make a verdict on the image.
+
+    Warning filters belong to the process, and restoring them is not thread-safe: hence the lock. It is held
+    while Python parses headers, not while pixels are decoded (TIFF apart).
+    """
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _factor(short: int, wanted: int) -> int:
@@ -292,6 +307,14 @@ def _read_other(image: ImageFile, data: bytes, factor: int) -> tuple[Frame, bool
     orientation = _orientation(image)  # after load(): a PNG may hold its EXIF behind the pixels
     # Asked last: to look for a second frame, a GIF moves on to it.
     return frame, alpha, bool(getattr(image, "is_animated", False)), orientation
+
+
+def _read_tiff(image: ImageFile, data: bytes, factor: int) -> tuple[Frame, bool, bool, int]:
+    with _quiet():  # TIFF goes on parsing its directories while it loads
+        return _read_other(image, data, factor)
+
+
+_READERS = {"jpeg": _read_jpeg, "tiff": _read_tiff}
 
 
 def _flatten(image: Image) -> tuple[Image, bool]:
@@ -358,7 +381,8 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 def _orientation(image: ImageFile) -> int:
     """EXIF orientation 1 to 8. Pillow turns a TIFF upright itself, and then reports 1."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        with _quiet():
+            found = image.getexif().get(0x0112, 1)
     except _BAD_EXIF:
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1

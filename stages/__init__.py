@@ -7,6 +7,8 @@ from stages.group.exact import Exact
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
 from stages.keep import Keep
+from stages.sample.pairs import Pairs
+from stages.sample.shape import Shape
 from stages.text.text_stats import TextStats
 
 STAGES: tuple[type[Stage], ...] = (
@@ -16,6 +18,9 @@ STAGES: tuple[type[Stage], ...] = (
     Sha256,
     # text
     TextStats,
+    # sample
+    Shape,
+    Pairs,
     # group
     Exact,
 )

@@ -1,4 +1,4 @@
-"""The prose of the documents: paragraphs in four languages with enough in them to differ from page to page."""
+"""The prose of the documents: paragraphs in four languages that differ from page to page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "Schools may borrow up to {n} pictures at a time.",
         "What makes {things} hard to draw is that everybody knows what they look like.",
         "{name} answered our questions by letter, {n} pages in all.",
-        "Between {place} and the coast there are said to be {n} of them, although nobody has counted since {year}.",
+        "Between {place} and the coast there are {n} of them, but nobody has counted since {year}.",
         "The smallest of these {things} is kept behind glass, and only on {day} is it taken out.",
     ),
     "de": (
@@ -78,7 +78,16 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
 }
 
 _PLACES = {
-    "en": ("Aldbury", "Port Wenn", "Greystead", "Lower Hatch", "Kilmarton", "Ferrow", "Ostbridge", "Saint Oran"),
+    "en": (
+        "Aldbury",
+        "Port Wenn",
+        "Greystead",
+        "Lower Hatch",
+        "Kilmarton",
+        "Ferrow",
+        "Ostbridge",
+        "Saint Oran",
+    ),
     "de": ("Altbrück", "Neuwalde", "Kirchlinden", "Sandau", "Hohenried", "Marwitz", "Grünsee", "Tannhofen"),
     "fr": ("Valmont", "Port-Clair", "Brévigny", "Sauveterre", "Mirecourt", "Fontbelle", "Lannoy", "Beaulac"),
     "zh": ("青溪镇", "白石城", "南湾", "松林村", "云山县", "河口镇", "东岭", "柳州桥"),
@@ -96,23 +105,68 @@ _DAYS = {
     "zh": ("星期一", "星期二", "星期四", "星期五", "星期六", "星期天"),
 }
 _TITLES = {
-    "en": ("{Things} of {place}", "A short history of {things}", "How {name} draws {things}", "Looking for {things}",
-           "{few} days among {things}", "What {things} tell us about {place}"),
-    "de": ("{Things} in {place}", "Eine kleine Geschichte: {things}", "Wie {name} zeichnet", "Auf der Suche: {things}",
-           "{few} Tage in {place}"),
-    "fr": ("Les {things} de {place}", "Petite histoire des {things}", "Comment dessine {name}", "À la recherche des {things}",
-           "{few} jours à {place}"),
+    "en": (
+        "{Things} of {place}",
+        "A short history of {things}",
+        "How {name} draws {things}",
+        "Looking for {things}",
+        "{few} days among {things}",
+        "What {things} tell us about {place}",
+    ),
+    "de": (
+        "{Things} in {place}",
+        "Eine kleine Geschichte: {things}",
+        "Wie {name} zeichnet",
+        "Auf der Suche: {things}",
+        "{few} Tage in {place}",
+    ),
+    "fr": (
+        "Les {things} de {place}",
+        "Petite histoire des {things}",
+        "Comment dessine {name}",
+        "À la recherche des {things}",
+        "{few} jours à {place}",
+    ),
     "zh": ("{place}的{things}", "{things}小史", "{name}怎样画{things}", "寻找{things}", "在{place}的{few}天"),
-}  # fmt: skip
+}
 _HEADINGS = {
-    "en": ("The first picture", "Up close", "From the archive", "What to look for", "Colours and shapes", "A visit"),
-    "de": ("Das erste Bild", "Aus der Nähe", "Aus dem Archiv", "Worauf man achtet", "Farben und Formen", "Ein Besuch"),
-    "fr": ("La première image", "De près", "Aux archives", "Ce qu'il faut voir", "Couleurs et formes", "Une visite"),
+    "en": (
+        "The first picture",
+        "Up close",
+        "From the archive",
+        "What to look for",
+        "Colours and shapes",
+        "A visit",
+    ),
+    "de": (
+        "Das erste Bild",
+        "Aus der Nähe",
+        "Aus dem Archiv",
+        "Worauf man achtet",
+        "Farben und Formen",
+        "Ein Besuch",
+    ),
+    "fr": (
+        "La première image",
+        "De près",
+        "Aux archives",
+        "Ce qu'il faut voir",
+        "Couleurs et formes",
+        "Une visite",
+    ),
     "zh": ("第一幅画", "近看", "档案之中", "值得注意的地方", "颜色与形状", "一次参观"),
 }
 _POINTERS = {
-    "en": ("The picture shows the following.", "Look at the picture next to this text.", "One of them can be seen here."),
-    "de": ("Das Bild zeigt es genauer.", "Ein Blick auf das Bild lohnt sich.", "Hier ist eines davon zu sehen."),
+    "en": (
+        "The picture shows the following.",
+        "Look at the picture next to this text.",
+        "One of them can be seen here.",
+    ),
+    "de": (
+        "Das Bild zeigt es genauer.",
+        "Ein Blick auf das Bild lohnt sich.",
+        "Hier ist eines davon zu sehen.",
+    ),
     "fr": ("L'image le montre mieux.", "Regardez l'image ci-contre.", "En voici un exemple."),
     "zh": ("请看下面这幅图。", "图片说明了这一点。", "这里就是其中之一。"),
 }

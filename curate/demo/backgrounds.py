@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from curate.demo.colours import BACKGROUNDS, RGB, distance, jitter, mix
 from curate.demo.rng import stream, weighted
-from curate.demo.styles import modulate, noise_tile
+from curate.demo.styles import grain, noise, window
 
 TERRAINS = ("mountains", "sea", "hills", "desert", "forest")
 TIMES = ("noon", "sunset", "night", "fog")
@@ -61,7 +61,13 @@ def landscape(rng: random.Random) -> Background:
     top, horizon = _SKIES[time]
     sun = "" if time == "fog" else rng.choice(("left", "right", ""))
     return Background(
-        "landscape", "", (jitter(rng, horizon, 10), jitter(rng, top, 14)), rng.getrandbits(48), terrain, time, sun
+        "landscape",
+        "",
+        (jitter(rng, horizon, 10), jitter(rng, top, 14)),
+        rng.getrandbits(48),
+        terrain,
+        time,
+        sun,
     )
 
 
@@ -111,18 +117,19 @@ def paint(background: Background, size: tuple[int, int]) -> Image.Image:
             for y in range((x // step) % 2 * step, size[1], 2 * step):
                 draw.rectangle((x, y, x + step - 1, y + step - 1), fill=second)
     elif kind == "paper":
-        image = modulate(image, noise_tile("grain", size, rng).point(_SOFT))
+        image = grain(image, "grain", 0.35, rng)
     elif kind == "blur":
         image = Image.composite(image, Image.new("RGB", size, second), _clouds_mask(size, rng))
-        image = modulate(image, noise_tile("grain", size, rng).point(_SOFT))
+        image = grain(image, "grain", 0.35, rng)
     return image
 
 
-_SOFT = [round(128 + (value - 128) * 0.35) for value in range(256)]
-
-
 def _clouds_mask(size: tuple[int, int], rng: random.Random) -> Image.Image:
-    return noise_tile("clouds", (size[0] // 2, size[1] // 2), rng).resize(size, Image.Resampling.BILINEAR)
+    return (
+        noise("clouds")
+        .crop(window((size[0] // 2, size[1] // 2), rng))
+        .resize(size, Image.Resampling.BILINEAR)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -147,14 +154,17 @@ def _landscape(background: Background, size: tuple[int, int], rng: random.Random
     if background.sun:
         x = w * (rng.uniform(0.1, 0.3) if background.sun == "left" else rng.uniform(0.7, 0.9))
         r, y = min(w, h) * 0.07, skyline * rng.uniform(0.2, 0.55)
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=(238, 238, 226) if background.time == "night" else (255, 240, 180))
+        draw.ellipse(
+            (x - r, y - r, x + r, y + r),
+            fill=(238, 238, 226) if background.time == "night" else (255, 240, 180),
+        )
     if background.time == "night":
         for _ in range(40):
             x, y = rng.uniform(0, w), rng.uniform(0, skyline * 0.9)
             draw.point((x, y), fill=(220, 224, 240))
     _TERRAIN[background.terrain](draw, size, skyline, ground, horizon, rng)
-    image = modulate(image, noise_tile("clouds", size, rng).point(_SOFT))
-    return modulate(image, noise_tile("grain", size, rng).point(_SOFT))
+    image = grain(image, "clouds", 0.35, rng)
+    return grain(image, "grain", 0.35, rng)
 
 
 def _ridge(w: int, base: float, height: float, steps: int, rng: random.Random) -> list[tuple[float, float]]:
@@ -162,7 +172,9 @@ def _ridge(w: int, base: float, height: float, steps: int, rng: random.Random) -
     return [(w * k / steps, y) for k, y in enumerate(heights)]
 
 
-def _mountains(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random) -> None:
+def _mountains(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random
+) -> None:
     w, h = size
     for layer in range(3):
         colour = mix(ground, sky, 0.6 - 0.28 * layer)
@@ -170,7 +182,9 @@ def _mountains(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground:
         draw.polygon([(0, h), *ridge, (w, h)], fill=colour)
 
 
-def _hills(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random) -> None:
+def _hills(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random
+) -> None:
     w, h = size
     draw.rectangle((0, y + h // 12, w, h), fill=ground)
     for layer in range(3):
@@ -180,17 +194,21 @@ def _hills(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB
             draw.ellipse((x - r, top, x + r, top + 2 * h), fill=mix(ground, sky, 0.45 - 0.2 * layer))
 
 
-def _sea(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random) -> None:
+def _sea(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random
+) -> None:
     w, h = size
     for row in range(y, h, 4):
         draw.rectangle((0, row, w, row + 4), fill=mix(ground, sky, 0.45 * (1 - (row - y) / max(1, h - y))))
     for _ in range(70):
-        row = rng.uniform(y + 2, h)
-        x, length = rng.uniform(0, w), 6 + 40 * (row - y) / (h - y)
-        draw.line((x, row, x + length, row), fill=mix(ground, sky, 0.75), width=1 + int(2 * (row - y) / (h - y)))
+        at = rng.uniform(y + 2, h)
+        x, near = rng.uniform(0, w), (at - y) / (h - y)
+        draw.line((x, at, x + 6 + 40 * near, at), fill=mix(ground, sky, 0.75), width=1 + int(2 * near))
 
 
-def _desert(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random) -> None:
+def _desert(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random
+) -> None:
     w, h = size
     for layer in range(4):
         base = y + (h - y) * 0.24 * layer
@@ -198,7 +216,9 @@ def _desert(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RG
         draw.polygon([(0, h), *ridge, (w, h)], fill=mix(ground, (90, 50, 20), 0.12 * layer))
 
 
-def _forest(draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random) -> None:
+def _forest(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], y: int, ground: RGB, sky: RGB, rng: random.Random
+) -> None:
     w, h = size
     draw.rectangle((0, y, w, h), fill=ground)
     for layer in range(3):

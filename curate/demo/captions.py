@@ -41,7 +41,9 @@ assert tuple(name for name, _ in LANGUAGE_WEIGHTS) == LANGUAGES
 Focus = tuple[str, int]  # ("entity", index) or ("relation", index): what the caption must not leave out
 
 
-def caption(content: Content, language: str, rng: random.Random, focus: Focus | None = None, detail: str = "") -> str:
+def caption(
+    content: Content, language: str, rng: random.Random, focus: Focus | None = None, detail: str = ""
+) -> str:
     """A true caption. `detail`: "short", "relation", "long", or "" for a random one."""
     if isinstance(content, Sign):
         return _of_sign(content, language, rng)
@@ -53,7 +55,9 @@ def caption(content: Content, language: str, rng: random.Random, focus: Focus | 
         grammar = GRAMMARS[language]
         what = grammar.some(replace(content.entities[0], size=""), WORLD_CASE[language])
         return rng.choice(LOGOS[language]).format(what=what, text=content.label)
-    return _of_scene(content, language, rng, focus, detail or rng.choice(("short", "short", "relation", "long", "long")))
+    return _of_scene(
+        content, language, rng, focus, detail or rng.choice(("short", "short", "relation", "long", "long"))
+    )
 
 
 def _of_scene(scene: Scene, language: str, rng: random.Random, focus: Focus | None, detail: str) -> str:
@@ -69,7 +73,7 @@ def _of_scene(scene: Scene, language: str, rng: random.Random, focus: Focus | No
         chosen = _relation_for(scene, rng, focus)
         if chosen is not None:
             a, relation, b = chosen
-            if focus is not None and focus[0] == "relation" or rng.random() < 0.6:
+            if (focus is not None and focus[0] == "relation") or rng.random() < 0.6:
                 text = grammar.phrase(a, relation, b)
             else:
                 return grammar.sentence(a, relation, b)
@@ -78,21 +82,16 @@ def _of_scene(scene: Scene, language: str, rng: random.Random, focus: Focus | No
     case = "acc" if language == "de" and "{what:acc}" in template else "nom"
     items = [grammar.some(item, case) for item in _sized(scene, rng)]
     rng.shuffle(items)
-    text = template.replace("{what:acc}", "{what}").format(what=grammar.listed(items))
-    return _finished(_with_tail(text, tail, language), language, rng)
+    what = grammar.listed(items)
+    if language in ("zh", "ja"):  # there the background goes before what stands on it
+        return _finished(template.format(what=tail + what), language, rng)
+    text = template.replace("{what:acc}", "{what}").format(what=what)
+    return _finished(f"{text} {tail}" if tail else text, language, rng)
 
 
 def _sized(scene: Scene, rng: random.Random) -> list[Entity]:
     keep = rng.random() < 0.6
     return [item if keep else replace(item, size="") for item in scene.entities]
-
-
-def _with_tail(text: str, tail: str, language: str) -> str:
-    if not tail:
-        return text
-    if language in ("zh", "ja"):
-        return tail + text
-    return f"{text} {tail}"
 
 
 def _finished(text: str, language: str, rng: random.Random) -> str:
@@ -198,7 +197,9 @@ def _of_chart(chart: Chart, language: str, rng: random.Random, whole: bool) -> s
     if not whole and rng.random() < 0.25:
         return _finished(short.format(form=form, title=chart.title), language, rng)
     unit = "%" if chart.form == "pie" else ""
-    pairs = [pair.format(label=k, value=f"{v}{unit}") for k, v in zip(chart.labels, chart.values, strict=True)]
+    pairs = [
+        pair.format(label=k, value=f"{v}{unit}") for k, v in zip(chart.labels, chart.values, strict=True)
+    ]
     values = "、".join(pairs) if language in ("zh", "ja") else ", ".join(pairs)
     return capital(full.format(form=form, title=chart.title, values=values))
 
@@ -208,7 +209,9 @@ def foreign_caption(content: Content, rng: random.Random) -> tuple[str, str]:
     language = rng.choice(FOREIGN_LANGUAGES)
     if isinstance(content, Scene) and content.entities:
         names = [WORDS[language][item.cls].noun for item in content.entities]
-        return language, rng.choice(FOREIGN[language]["objects"]).format(what=FOREIGN[language]["join"][0].join(names))
+        return language, rng.choice(FOREIGN[language]["objects"]).format(
+            what=FOREIGN[language]["join"][0].join(names)
+        )
     if isinstance(content, Sign):
         return language, rng.choice(FOREIGN[language]["text"]).format(text=content.lines[0])
     return language, rng.choice(FOREIGN[language]["other"])

@@ -13,23 +13,78 @@ from curate.demo.backgrounds import Background, choose_background, paint
 from curate.demo.colours import OBJECT_COLOURS, RGB, jitter, mix
 from curate.demo.grammar import Entity
 from curate.demo.scenes import Box, Size, choose_size
-from curate.demo.styles import modulate, noise_tile
+from curate.demo.styles import grain
 
 _TEXTS = (
-    "OPEN", "CLOSED", "EXIT", "STOP", "SALE", "WELCOME", "NO PARKING", "FRESH BREAD", "BUS STOP", "COFFEE",
-    "WET FLOOR", "Library", "Room", "Platform", "Market day", "Hot soup", "Free entry", "Please knock", "Ring twice",
-    "BAKERY", "MUSEUM", "AUSGANG", "EINGANG", "Kein Zutritt", "Guten Morgen", "SORTIE", "POUSSEZ", "Bienvenue",
-    "SALIDA", "ABIERTO", "Bonjour", "Mercado central", "Ticket office", "Mind the gap", "Keep left", "Slow down",
-)  # fmt: skip
+    "OPEN",
+    "CLOSED",
+    "EXIT",
+    "STOP",
+    "SALE",
+    "WELCOME",
+    "NO PARKING",
+    "FRESH BREAD",
+    "BUS STOP",
+    "COFFEE",
+    "WET FLOOR",
+    "Library",
+    "Room",
+    "Platform",
+    "Market day",
+    "Hot soup",
+    "Free entry",
+    "Please knock",
+    "Ring twice",
+    "BAKERY",
+    "MUSEUM",
+    "AUSGANG",
+    "EINGANG",
+    "Kein Zutritt",
+    "Guten Morgen",
+    "SORTIE",
+    "POUSSEZ",
+    "Bienvenue",
+    "SALIDA",
+    "ABIERTO",
+    "Bonjour",
+    "Mercado central",
+    "Ticket office",
+    "Mind the gap",
+    "Keep left",
+    "Slow down",
+)
 _TEXTS_ZH = ("出口", "入口", "上山", "下山", "小木工", "大王", "中山", "三月十二日", "山田", "大人", "二月")
 _LINES = (
-    "Monday to Friday", "from 9 to 17", "Only this week", "Second floor", "Ask at the desk", "All are welcome",
-    "Bring a friend", "Cash only", "Next to the station", "Since 1987", "Doors open at 7", "No dogs", "Half price",
-)  # fmt: skip
+    "Monday to Friday",
+    "from 9 to 17",
+    "Only this week",
+    "Second floor",
+    "Ask at the desk",
+    "All are welcome",
+    "Bring a friend",
+    "Cash only",
+    "Next to the station",
+    "Since 1987",
+    "Doors open at 7",
+    "No dogs",
+    "Half price",
+)
 _TITLES = (
-    "Sales", "Visitors", "Rainfall", "Bicycles sold", "Books read", "Energy use", "Exports", "Cups of tea",
-    "Trees planted", "Tickets", "Downloads", "Water level", "Average speed", "Bread baked",
-)  # fmt: skip
+    "Sales",
+    "Visitors",
+    "Rainfall",
+    "Bicycles sold",
+    "Books read",
+    "Energy use",
+    "Exports",
+    "Cups of tea",
+    "Trees planted",
+    "Tickets",
+    "Downloads",
+    "Water level",
+    "Average speed",
+    "Bread baked",
+)
 _LABELS = (
     ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug"),
     ("North", "South", "East", "West", "Centre"),
@@ -116,7 +171,9 @@ def draw_sign(sign: Sign) -> Image.Image:
         middle = (x1 + x2) // 2
         draw.rectangle((middle - 6, y2, middle + 6, sign.size[1]), fill=(128, 124, 120))
     radius = rng.choice((4, 14, 26)) if name == "sign" else 0
-    draw.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), radius, fill=sign.rgb, outline=edge, width=rng.choice((2, 4, 6)))
+    draw.rounded_rectangle(
+        (x1, y1, x2 - 1, y2 - 1), radius, fill=sign.rgb, outline=edge, width=rng.choice((2, 4, 6))
+    )
     if name == "note":
         for y in range(y1 + 30, y2 - 8, 26):
             draw.line((x1 + 12, y, x2 - 12, y), fill=mix(sign.rgb, (90, 120, 190), 0.3))
@@ -125,35 +182,32 @@ def draw_sign(sign: Sign) -> Image.Image:
         draw.rectangle((x1 + 8, y2 - (y2 - y1) // 6, x2 - 9, y2 - 9), fill=band)
     room = (y2 - y1) * (0.72 if name == "poster" else 0.84)
     shares = [1.7] + [1.0] * (len(sign.lines) - 1)
-    y = y1 + (y2 - y1) * 0.08
+    down = y1 + (y2 - y1) * 0.08
     for line, share in zip(sign.lines, shares, strict=True):
         step = room * share / sum(shares)
         height = min(round(step * 0.62), 84)
-        at = ((x1 + x2) // 2, round(y + step / 2))
+        at = ((x1 + x2) // 2, round(down + step / 2))
         fonts.write(image, line, sign.font, height, at, ink, max_width=round((x2 - x1) * 0.86))
-        y += step
+        down += step
     if rng.random() < 0.5:
-        image = modulate(image, noise_tile("grain", sign.size, rng).point(_SOFT))
+        image = grain(image, "grain", 0.3, rng)
     return image
-
-
-_SOFT = [round(128 + (value - 128) * 0.3) for value in range(256)]
 
 
 def make_chart(rng: random.Random, faces: tuple[str, ...], size: Size | None = None) -> Chart:
     """A random chart of three to seven values."""
     size = size or choose_size(rng)
     form = rng.choice(("bar", "column", "line", "pie"))
-    labels = rng.choice(_LABELS)
-    count = rng.randint(3, min(len(labels), 5 if form == "pie" else 7))
-    start = rng.randint(0, len(labels) - count)
+    names: tuple[str, ...] = rng.choice(_LABELS)
+    count = rng.randint(3, min(len(names), 5 if form == "pie" else 7))
+    start = rng.randint(0, len(names) - count)
     if form == "pie":
         cuts = sorted(rng.sample(range(2, 19, 2), count - 1))  # at least 10 %, or labels would collide
         values = tuple(5 * (b - a) for a, b in zip([0, *cuts], [*cuts, 20], strict=True))
     else:
         top = rng.choice((20, 50, 100, 400))
         values = tuple(rng.randint(max(1, top // 12), top) for _ in range(count))
-    labels = labels[start : start + count]
+    labels = names[start : start + count]
     plain = tuple(face for face in faces if face not in ("outlined", "wide")) or faces
     return Chart(size, form, rng.choice(_TITLES), labels, values, rng.choice(plain), rng.getrandbits(48))
 
@@ -167,16 +221,20 @@ def draw_chart(chart: Chart) -> Image.Image:
     palette = [jitter(rng, OBJECT_COLOURS[name], 16) for name in rng.choice(_PALETTES)]
     text = max(10, min(w, h) // 24)
     ink = (44, 44, 52)
-    fonts.write(image, _cased(chart.title, chart.font), chart.font, round(text * 1.6), (w // 2, round(h * 0.07)), ink,
-                max_width=w - 20)  # fmt: skip
+    fonts.write(
+        image,
+        _cased(chart.title, chart.font),
+        chart.font,
+        round(text * 1.6),
+        (w // 2, round(h * 0.07)),
+        ink,
+        max_width=w - 20,
+    )
     plot = (round(w * 0.13), round(h * 0.17), round(w * 0.94), round(h * 0.86))
     one = rng.random() < 0.5
     colours = [palette[0] if one and chart.form != "pie" else palette[k] for k in range(len(chart.values))]
     _FORMS[chart.form](image, chart, plot, colours, text, ink, rng)
-    return modulate(image, noise_tile("grain", chart.size, rng).point(_FAINT)) if rng.random() < 0.4 else image
-
-
-_FAINT = [round(128 + (value - 128) * 0.12) for value in range(256)]
+    return grain(image, "grain", 0.12, rng) if rng.random() < 0.4 else image
 
 
 def _cased(text: str, font: str) -> str:
@@ -206,9 +264,18 @@ def _column(
         left, high = x1 + step * (k + 0.2), y2 - (y2 - y1) * value / top
         draw.rectangle((left, high, left + step * 0.6, y2 - 1), fill=colours[k])
         middle = round(left + step * 0.3)
-        fonts.write(image, str(value), chart.font, text, (middle, round(high) - text), ink, max_width=round(step))
-        fonts.write(image, _cased(chart.labels[k], chart.font), chart.font, text, (middle, y2 + text), ink,
-                    max_width=round(step * 0.95))  # fmt: skip
+        fonts.write(
+            image, str(value), chart.font, text, (middle, round(high) - text), ink, max_width=round(step)
+        )
+        fonts.write(
+            image,
+            _cased(chart.labels[k], chart.font),
+            chart.font,
+            text,
+            (middle, y2 + text),
+            ink,
+            max_width=round(step * 0.95),
+        )
 
 
 def _bar(
@@ -224,8 +291,15 @@ def _bar(
         draw.rectangle((x1 + 1, high, x1 + wide, high + step * 0.6), fill=colours[k])
         middle = round(high + step * 0.3)
         fonts.write(image, str(value), chart.font, text, (round(x1 + wide) + 6, middle), ink, "l")
-        fonts.write(image, _cased(chart.labels[k], chart.font), chart.font, text, (x1 // 2, middle), ink,
-                    max_width=x1 - 10)  # fmt: skip
+        fonts.write(
+            image,
+            _cased(chart.labels[k], chart.font),
+            chart.font,
+            text,
+            (x1 // 2, middle),
+            ink,
+            max_width=x1 - 10,
+        )
 
 
 def _line(
@@ -240,8 +314,15 @@ def _line(
     for k, (x, y) in enumerate(points):
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colours[0])
         fonts.write(image, str(chart.values[k]), chart.font, text, (round(x), round(y) - text - 3), ink)
-        fonts.write(image, _cased(chart.labels[k], chart.font), chart.font, text, (round(x), y2 + text), ink,
-                    max_width=round(step * 0.95))  # fmt: skip
+        fonts.write(
+            image,
+            _cased(chart.labels[k], chart.font),
+            chart.font,
+            text,
+            (round(x), y2 + text),
+            ink,
+            max_width=round(step * 0.95),
+        )
 
 
 def _pie(
@@ -254,7 +335,9 @@ def _pie(
     angle = -90.0
     for k, value in enumerate(chart.values):
         sweep = 3.6 * value
-        draw.pieslice((cx - radius, cy - radius, cx + radius, cy + radius), angle, angle + sweep, colours[k], _PIE_EDGE)
+        draw.pieslice(
+            (cx - radius, cy - radius, cx + radius, cy + radius), angle, angle + sweep, colours[k], _PIE_EDGE
+        )
         turn = math.radians(angle + sweep / 2)
         label = _cased(f"{chart.labels[k]} {value}%", chart.font)
         at = (round(cx + radius * 1.32 * math.cos(turn)), round(cy + radius * 1.18 * math.sin(turn)))

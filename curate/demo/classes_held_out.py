@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from curate.demo.classes import ObjectClass
-from curate.demo.shapes import Part, arc, band, blob, ell, poly, rect, ring
+from curate.demo.shapes import ObjectClass, Part, arc, band, blob, ell, poly, rect, ring
 
 
 def _spiral() -> list[Part]:
@@ -22,31 +21,15 @@ def _wheel(cx: float) -> list[Part]:
     ]
 
 
-_CLASSES = [
+# fmt: off
+HELD_OUT = [
     ObjectClass(
         "snail",
         (
             band(0.02, 0.1, 0.55, 0.06, 0.3),
             band(0.02, 0.2, 0.55, 0.22, 0.3),
-            blob(
-                0.06,
-                0.6,
-                0.16,
-                0.5,
-                0.26,
-                0.6,
-                0.36,
-                0.8,
-                0.98,
-                0.9,
-                0.98,
-                1.0,
-                0.12,
-                1.0,
-                0.06,
-                0.8,
-                role="skin",
-            ),
+            blob(0.06, 0.6, 0.16, 0.5, 0.26, 0.6, 0.36, 0.8, 0.98, 0.9, 0.98, 1.0, 0.12, 1.0, 0.06, 0.8,
+                role="skin"),
             ell(0.58, 0.44, 0.36, 0.42),
             *[Part(tuple((0.58 + (x - 0.56) * 0.9, y) for x, y in p.points), p.role) for p in _spiral()],
         ),
@@ -128,28 +111,8 @@ _CLASSES = [
         (
             rect(0.44, 0.1, 0.56, 0.6, role="wood"),
             rect(0.38, 0.0, 0.62, 0.12, role="wood"),
-            blob(
-                0.5,
-                0.46,
-                0.84,
-                0.48,
-                0.8,
-                0.66,
-                1.0,
-                0.82,
-                0.78,
-                1.0,
-                0.5,
-                0.99,
-                0.22,
-                1.0,
-                0.0,
-                0.82,
-                0.2,
-                0.66,
-                0.16,
-                0.48,
-            ),
+            blob(0.5, 0.46, 0.84, 0.48, 0.8, 0.66, 1.0, 0.82, 0.78, 1.0, 0.5, 0.99, 0.22, 1.0, 0.0, 0.82,
+                0.2, 0.66, 0.16, 0.48),
             ell(0.5, 0.7, 0.15, 0.06, role="ink"),
             rect(0.34, 0.86, 0.66, 0.89, role="ink"),
             *(band(0.012, x, 0.08, x, 0.87, role="paper") for x in (0.46, 0.5, 0.54)),
@@ -175,5 +138,4 @@ _CLASSES = [
         hollow=(0.24, 0.2, 0.76, 0.8),
     ),
 ]
-
-HELD_OUT_CLASSES = {item.name: item for item in _CLASSES}
+# fmt: on

@@ -20,7 +20,7 @@ OBJECT_COLOURS: dict[str, RGB] = {
     "gray": (136, 138, 142),
 }
 
-# Pairs that people (and models) would not agree on are not used as a wrong attribute nor as two objects' colours.
+# Pairs that people would not agree on: never used as a wrong attribute.
 CONFUSABLE = {
     frozenset(pair)
     for pair in (

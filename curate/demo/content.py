@@ -1,4 +1,4 @@
-"""Any picture's content: making one, drawing it, listing what is in it, and saying something wrong about it."""
+"""Any picture's content: making it, drawing it, listing what is in it, getting something wrong about it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,20 @@ CONTENTS: tuple[tuple[str, float], ...] = (
     ("landscape", 0.06),
     ("logo", 0.05),
 )
-_BRANDS = ("NOVA", "Lumo", "Arbor", "PIXA", "Terra", "Orbit", "Kiwi", "Solin", "Vento", "Faro", "Mira", "Delta 9")
+_BRANDS = (
+    "NOVA",
+    "Lumo",
+    "Arbor",
+    "PIXA",
+    "Terra",
+    "Orbit",
+    "Kiwi",
+    "Solin",
+    "Vento",
+    "Faro",
+    "Mira",
+    "Delta 9",
+)
 
 
 def faces(held_out: bool) -> tuple[str, ...]:
@@ -77,7 +90,11 @@ def draw(content: Content) -> Image.Image:
 def grainy(content: Content) -> bool:
     """Whether it has photo-like noise, which lossless formats store badly."""
     if isinstance(content, Scene):
-        return content.grain or content.background.kind in ("paper", "blur", "landscape") or content.style == "textured"
+        return (
+            content.grain
+            or content.background.kind in ("paper", "blur", "landscape")
+            or content.style == "textured"
+        )
     return True
 
 
@@ -87,7 +104,10 @@ def text_of(content: Content) -> list[str]:
         return list(content.lines)
     if isinstance(content, Chart):
         unit = "%" if content.form == "pie" else ""
-        return [content.title, *(f"{k} {v}{unit}" for k, v in zip(content.labels, content.values, strict=True))]
+        return [
+            content.title,
+            *(f"{k} {v}{unit}" for k, v in zip(content.labels, content.values, strict=True)),
+        ]
     return [content.label] if content.label else []
 
 
@@ -95,7 +115,15 @@ def objects_of(content: Content) -> list[dict[str, Any]]:
     """The objects as the truth lists them; boxes are x1, y1, x2, y2 in upright pixels."""
     if isinstance(content, Sign):
         entity = content.entity
-        return [{"class": entity.cls, "color": entity.colour, "size": "", "box": list(content.box), "style": "flat"}]
+        return [
+            {
+                "class": entity.cls,
+                "color": entity.colour,
+                "size": "",
+                "box": list(content.box),
+                "style": "flat",
+            }
+        ]
     if isinstance(content, Chart):
         return []
     return [
@@ -130,8 +158,18 @@ def wrong(content: Content, kind: str, rng: random.Random) -> tuple[Content, Foc
         return _wrong_relation(content, rng)
     if kind == "wrong_object":
         pool = world(content.objects[0].cls not in world(False).classes).classes
-        near = {"circle", "square", "triangle", "hexagon", "frame"}  # a square may pass for a frame: not clearly wrong
-        absent = [n for n in pool if n not in {e.cls for e in content.entities} and not (n in near and entity.cls in near)]
+        near = {
+            "circle",
+            "square",
+            "triangle",
+            "hexagon",
+            "frame",
+        }  # a square may pass for a frame: not clearly wrong
+        absent = [
+            n
+            for n in pool
+            if n not in {e.cls for e in content.entities} and not (n in near and entity.cls in near)
+        ]
         said = replace(entity, cls=rng.choice(absent))
         what = {"what": "object", "said": said.cls, "true": entity.cls}
     elif entity.count > 1 and rng.random() < 0.6:
@@ -174,5 +212,9 @@ def _wrong_chart(content: Chart, rng: random.Random) -> tuple[Content, Focus, di
     true = content.values[which]
     said = rng.choice([v for v in (true * 2, true + 15, true + 40, max(1, true // 2)) if v != true])
     values = tuple(said if k == which else v for k, v in enumerate(content.values))
-    what = {"what": "value", "said": f"{content.labels[which]} {said}", "true": f"{content.labels[which]} {true}"}
+    what = {
+        "what": "value",
+        "said": f"{content.labels[which]} {said}",
+        "true": f"{content.labels[which]} {true}",
+    }
     return replace(content, values=values), ("entity", which), what

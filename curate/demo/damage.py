@@ -67,8 +67,14 @@ def near_copy(image: Image.Image, boxes: Boxes, rng: random.Random) -> Edited:
         return Edited(jpeg(cut, 90), "jpg", size, _moved(boxes, -left, -top, 1, 1, size), "crop 2%")
     factor = rng.choice((0.9, 0.94, 1.06, 1.1))
     which = rng.choice(("brightness", "contrast", "colour"))
-    tool = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "colour": ImageEnhance.Color}
-    return Edited(jpeg(tool[which](image).enhance(factor), 90), "jpg", image.size, boxes, f"{which} x{factor}")
+    tool = {
+        "brightness": ImageEnhance.Brightness,
+        "contrast": ImageEnhance.Contrast,
+        "colour": ImageEnhance.Color,
+    }
+    return Edited(
+        jpeg(tool[which](image).enhance(factor), 90), "jpg", image.size, boxes, f"{which} x{factor}"
+    )
 
 
 def tiny(image: Image.Image, boxes: Boxes, rng: random.Random) -> Edited:
@@ -87,7 +93,9 @@ def low_quality(image: Image.Image, boxes: Boxes, rng: random.Random) -> Edited:
     if edit == "blur":
         image = image.filter(ImageFilter.GaussianBlur(min(image.size) / 28))
     elif edit == "noise":
-        noise = np.random.Generator(np.random.PCG64(rng.getrandbits(63))).normal(0, 75, (image.height, image.width, 3))
+        noise = np.random.Generator(np.random.PCG64(rng.getrandbits(63))).normal(
+            0, 75, (image.height, image.width, 3)
+        )
         image = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
     else:
         thumb = image.resize((max(8, image.width // 14), max(8, image.height // 14)), Image.Resampling.BOX)
@@ -107,9 +115,13 @@ def watermarked(image: Image.Image, boxes: Boxes, rng: random.Random) -> Edited:
             layer.paste(line, (x, y))
     layer = layer.rotate(rng.choice((25, 30, 35)), Image.Resampling.BILINEAR)
     left, top = (side - image.width) // 2, (side - image.height) // 2
-    layer = layer.crop((left, top, left + image.width, top + image.height)).point([v * 2 // 5 for v in range(256)])
+    layer = layer.crop((left, top, left + image.width, top + image.height)).point(
+        [v * 2 // 5 for v in range(256)]
+    )
     marked = image.copy()
-    marked.paste((255, 255, 255) if np.asarray(image.resize((8, 8))).mean() < 150 else (90, 90, 90), (0, 0), layer)
+    marked.paste(
+        (255, 255, 255) if np.asarray(image.resize((8, 8))).mean() < 150 else (90, 90, 90), (0, 0), layer
+    )
     return Edited(jpeg(marked, 88), "jpg", image.size, boxes, f"watermark {text}")
 
 
@@ -117,7 +129,8 @@ def garbage(rng: random.Random) -> tuple[bytes, str]:
     """(bytes that no decoder accepts, what they are)."""
     what = rng.choice(("random", "html", "after_header"))
     if what == "html":
-        page = f"<!DOCTYPE html><html><head><title>403 Forbidden</title></head><body>Request {rng.getrandbits(40)}"
+        number = rng.getrandbits(40)
+        page = f"<!DOCTYPE html><html><head><title>403 Forbidden</title></head><body>Request {number}"
         return (page + " was blocked.</body></html>").encode() * rng.randint(1, 4), what
     noise = rng.randbytes(rng.randint(600, 6000))
     return (b"\xff\xd8\xff\xe0\x00\x10JFIF" + noise if what == "after_header" else b"\x07" + noise), what
@@ -139,12 +152,49 @@ def decodes(data: bytes) -> bool:
     return True
 
 
-_WORDS = ("photo", "free", "download", "wallpaper", "cheap", "best", "hd", "vector", "stock", "buy", "sale", "2024",
-          "online", "clipart", "png", "jpg", "picture", "shop", "new", "top")  # fmt: skip
-_BOILERPLATE = ("Click to enlarge", "click image for larger view", "Image may be subject to copyright", "Read more",
-                "Photo: file photo", "Loading...", "No caption available", "Share this on social media", "image",
-                "点击查看大图", "图片加载中", "Zum Vergrößern bitte klicken", "Foto: Archiv", "Cliquez pour agrandir",
-                "Haga clic para ampliar", "Advertisement", "Add to cart", "thumbnail", "Related posts")  # fmt: skip
+_WORDS = [
+    "photo",
+    "free",
+    "download",
+    "wallpaper",
+    "cheap",
+    "best",
+    "hd",
+    "vector",
+    "stock",
+    "buy",
+    "sale",
+    "2024",
+    "online",
+    "clipart",
+    "png",
+    "jpg",
+    "picture",
+    "shop",
+    "new",
+    "top",
+]
+_BOILERPLATE = (
+    "Click to enlarge",
+    "click image for larger view",
+    "Image may be subject to copyright",
+    "Read more",
+    "Photo: file photo",
+    "Loading...",
+    "No caption available",
+    "Share this on social media",
+    "image",
+    "点击查看大图",
+    "图片加载中",
+    "Zum Vergrößern bitte klicken",
+    "Foto: Archiv",
+    "Cliquez pour agrandir",
+    "Haga clic para ampliar",
+    "Advertisement",
+    "Add to cart",
+    "thumbnail",
+    "Related posts",
+)
 
 
 def junk(rng: random.Random) -> tuple[str, str]:
@@ -158,7 +208,9 @@ def junk(rng: random.Random) -> tuple[str, str]:
                 f"{rng.getrandbits(64):016x}.jpeg",
             )
         ),
-        "url": lambda: f"https://www.pictures.example/gallery/{rng.randint(10, 999)}/img?id={rng.getrandbits(28)}",
+        "url": lambda: (
+            f"https://www.pictures.example/gallery/{rng.randint(10, 999)}/img?id={rng.getrandbits(28)}"
+        ),
         "boilerplate": lambda: rng.choice(_BOILERPLATE),
         "hashtags": lambda: " ".join("#" + word for word in rng.sample(_WORDS, rng.randint(5, 9))),
         "seo": lambda: ", ".join(" ".join(rng.sample(_WORDS, 2)) for _ in range(rng.randint(6, 12))),
@@ -174,11 +226,16 @@ _LAST = ("Vogelsang", "Okafor", "Lindqvist", "Marchetti", "Tanabe", "Dubreuil", 
 
 
 def personal_data(text: str, rng: random.Random) -> tuple[str, list[str]]:
-    """(the caption with invented contact data added, what was added); domains and numbers are reserved ones."""
+    """(the caption with invented contact data added, what was added); reserved domains and numbers."""
     first, last = rng.choice(_FIRST), rng.choice(_LAST)
     address = f"{first}.{last}@{rng.choice(('example.org', 'mail.example.com', 'studio.example'))}".lower()
-    phone = rng.choice((f"+1 202-555-01{rng.randint(10, 99)}", f"+44 20 7946 0{rng.randint(100, 999)}",
-                        f"(555) 010-{rng.randint(1000, 9999)}"))  # fmt: skip
+    phone = rng.choice(
+        (
+            f"+1 202-555-01{rng.randint(10, 99)}",
+            f"+44 20 7946 0{rng.randint(100, 999)}",
+            f"(555) 010-{rng.randint(1000, 9999)}",
+        )
+    )
     text = text.rstrip(".。")
     added, chosen = rng.choice(
         (
@@ -197,7 +254,7 @@ def near_caption(text: str, rng: random.Random) -> str:
         lambda t: t[:1].swapcase() + t[1:],
         lambda t: f"{t.rstrip('.。')} ({rng.randint(2, 9)})",
         lambda t: f"{t.rstrip('.。')} | pictures.example",
-        lambda t: t.upper() if t.isascii() else t + "!",
+        lambda t: t.upper() if t.isascii() else t.rstrip(".。") + "!",
         lambda t: re.sub(" ", "  ", t, count=2) if " " in t else t + " ",
     ]
     for edit in rng.sample(edits, len(edits)):
@@ -207,7 +264,14 @@ def near_caption(text: str, rng: random.Random) -> str:
     return text + "!"
 
 
-_CODECS = {"zh": "gb18030", "ja": "shift_jis", "en": "cp1252", "de": "latin-1", "fr": "cp1252", "es": "latin-1"}
+_CODECS = {
+    "zh": "gb18030",
+    "ja": "shift_jis",
+    "en": "cp1252",
+    "de": "latin-1",
+    "fr": "cp1252",
+    "es": "latin-1",
+}
 
 
 def not_utf8(text: str, language: str) -> tuple[bytes, str]:

@@ -28,7 +28,18 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "town": ("house", "car", "bus", "boat", "clock", "lamp", "umbrella", "rocket", "bicycle", "ladder"),
     "home": ("cup", "bottle", "book", "chair", "table", "hat", "key", "candle", "envelope", "box", "guitar"),
     "animals": ("cat", "dog", "fish", "bird", "butterfly", "rabbit", "snail"),
-    "toys": ("balloon", "star", "heart", "moon", "circle", "square", "triangle", "robot", "kite", "ice cream"),
+    "toys": (
+        "balloon",
+        "star",
+        "heart",
+        "moon",
+        "circle",
+        "square",
+        "triangle",
+        "robot",
+        "kite",
+        "ice cream",
+    ),
 }
 _COPIES = ("exact_duplicate_document", "near_duplicate_document")
 _CODECS = {"zh": "gb18030", "de": "iso-8859-1", "fr": "windows-1252", "en": "windows-1252"}
@@ -121,10 +132,14 @@ def _picture(
     rng = pool.stream("document-picture", index, number)
     source, of = (index, number), None
     if spoiled == "duplicate_image":
-        free = [k for k in range(max(0, index - 200), index) if not planned(pool, k) and not _planned_image(pool, k)]
+        free = [
+            k
+            for k in range(max(0, index - 200), index)
+            if not planned(pool, k) and not _planned_image(pool, k)
+        ]
         if free:
             source = (rng.choice(free), 0)
-            of = {"file": _name(pool, source[0]), "key": _name(pool, source[0]), "number": 0}
+            of = {"file": _name(pool, source[0]), "key": _name(pool, source[0]), "content_index": 0}
         else:
             spoiled = ""
     content = _content(pool, *source)
@@ -183,7 +198,9 @@ def _altered(document: Document, pool: Pool, index: int) -> tuple[Block, ...]:
     if less >= 0:
         stop = "。" if document.language == "zh" else ". "
         kept = blocks[less].text.split(stop)
-        blocks[less] = Block("p", stop.join(kept[:-2] if len(kept) > 3 else kept[:-1] or kept).rstrip(" 。.") + stop.strip())
+        blocks[less] = Block(
+            "p", stop.join(kept[:-2] if len(kept) > 3 else kept[:-1] or kept).rstrip(" 。.") + stop.strip()
+        )
     return tuple(blocks)
 
 
@@ -206,7 +223,9 @@ def _build(pool: Pool, index: int) -> tuple[bytes, Document, Facts]:
     elif kind in ("declared_charset", "undeclared_charset"):
         codec = _CODECS[document.language]
         charset = codec if kind == "declared_charset" else ""
-    page = render(heading_text, document.language, list(blocks), shape, charset or None, bare=kind == "no_images")
+    page = render(
+        heading_text, document.language, list(blocks), shape, charset or None, bare=kind == "no_images"
+    )
     data = page.html.encode(codec, errors="xmlcharrefreplace")
     if kind == "undeclared_charset" and _is_utf8(data):  # an English page without a single curly quote
         data = data.replace(b"</h1>", " – “essay”</h1>".encode(codec), 1)
@@ -243,7 +262,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _numbered(images: list[Facts]) -> list[Facts]:
-    """The images with their place among all of the page ("index") and among its article's ("content_index")."""
+    """The images, numbered among the page's ("index") and among its article's ("content_index", or -1)."""
     rows, content = [], 0
     for index, image in enumerate(images):
         own = image["role"] == "content"
@@ -268,4 +287,9 @@ def write_documents(root: Path, pool: Pool, count: int) -> list[Facts]:
             for name, content in document.files:
                 (folder / "img" / name).write_bytes(content)
         rows.append(facts)
+    by_file = {row["file"]: row["images"] for row in rows}
+    for image in (image for row in rows for image in row["images"] if image.get("of")):
+        # Where the original stands on its page is known only now that the page is written.
+        shown = [other["index"] for other in by_file[image["of"]["file"]] if other["content_index"] == 0]
+        image["of"] = {**image["of"], "index": shown[0]}
     return rows

@@ -1,4 +1,4 @@
-"""Text drawing without any font file: Pillow's embedded faces, transformed, and two faces made here of strokes.
+"""Text drawing without any font file: Pillow's embedded faces, transformed, and faces made of strokes.
 
 Every face renders one line of text to an "L" mask cropped to its ink. What a face has no glyph for raises
 KeyError, so that a picture never shows a hollow box that the truth calls text.
@@ -100,9 +100,12 @@ def _embedded(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-@lru_cache(maxsize=1)
-def _bitmap() -> ImageFont.ImageFont:
-    return ImageFont.load_default_imagefont()
+@lru_cache(maxsize=128)
+def _glyph(char: str) -> Image.Image:
+    """One letter of Pillow's bitmap face, 8 pixels wide, drawn between spaces: alone it loses its edge."""
+    image = Image.new("L", (20, 11))
+    ImageDraw.Draw(image).text((0, 0), f" {char} ", font=ImageFont.load_default_imagefont(), fill=255)
+    return image.crop((5, 0, 13, 11))
 
 
 def mask(text: str, font: str, height: int) -> Image.Image:
@@ -142,10 +145,9 @@ def _inked(image: Image.Image) -> Image.Image:
 
 
 def _bitmapped(text: str, height: int, dots: bool) -> Image.Image:
-    face = _bitmap()
-    left, top, right, bottom = (int(edge) for edge in face.getbbox(text))
-    image = Image.new("L", (right - left + 4, bottom - top + 4))
-    ImageDraw.Draw(image).text((2 - left, 2 - top), text, font=face, fill=255)
+    image = Image.new("L", (7 * len(text) + 1, 11))
+    for place, char in enumerate(text):
+        image.paste(255, (7 * place, 0), _glyph(char))
     small = _inked(image)
     cell = max(2, round(height / 9))
     big = small.resize((small.width * cell, small.height * cell), Image.Resampling.NEAREST)
@@ -166,7 +168,8 @@ def _stroked(text: str, height: int, inline: bool) -> Image.Image:
         for place, char in enumerate(text):
             for line in filter(None, _STROKES[char].split("|")):
                 points = [
-                    (pen + place * unit * 5.4 + int(xy[0]) * unit, pen + int(xy[1]) * unit) for xy in line.split()
+                    (pen + place * unit * 5.4 + int(xy[0]) * unit, pen + int(xy[1]) * unit)
+                    for xy in line.split()
                 ]
                 draw.line(points, fill=ink, width=width, joint="curve")
                 for x, y in (points[0], points[-1]):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from curate.demo.encode import jpeg, save
 from curate.demo.fonts import write
 from curate.demo.samples import Pool
-from curate.demo.styles import modulate, noise_tile
+from curate.demo.styles import grain
 
 
 @lru_cache(maxsize=4)
@@ -20,9 +20,9 @@ def furniture(pool: Pool) -> dict[str, bytes]:
     logo = Image.new("RGB", (180, 60), "white")
     ImageDraw.Draw(logo).ellipse((6, 8, 50, 52), fill=(196, 40, 60))
     write(logo, "Daily Sketch", face, 20, (116, 30), (40, 40, 48), max_width=120)
-    banner = modulate(Image.new("RGB", (728, 90), (62, 104, 168)), noise_tile("clouds", (728, 90), rng))
+    banner = grain(Image.new("RGB", (728, 90), (62, 104, 168)), "clouds", 1.0, rng)
     write(banner, "Visit our spring fair", face, 40, (364, 45), (255, 255, 255), max_width=680)
-    advert = modulate(Image.new("RGB", (300, 250), (246, 196, 60)), noise_tile("grain", (300, 250), rng))
+    advert = grain(Image.new("RGB", (300, 250), (246, 196, 60)), "grain", 1.0, rng)
     write(advert, "BUY PENS", face, 44, (150, 90), (150, 20, 30), max_width=270)
     write(advert, "now 20% off", face, 24, (150, 160), (40, 40, 40), max_width=270)
     icons = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from curate.demo.classes import class_of
 from curate.demo.lexicon import (
     CHINESE_COLOURS,
     FRENCH_COLOURS,
@@ -14,14 +15,13 @@ from curate.demo.lexicon import (
     WORDS,
     Word,
 )
-from curate.demo.styles import class_of
 
 RELATIONS = ("left of", "right of", "above", "below", "on", "inside", "bigger than", "smaller than")
 
 
 @dataclass(frozen=True)
 class Entity:
-    """What a noun phrase speaks of: `count` objects of one class and colour; size "" when not worth a word."""
+    """What a noun phrase speaks of: `count` objects of one class and colour; size "" is not worth a word."""
 
     cls: str
     colour: str
@@ -52,7 +52,7 @@ class English:
     """English."""
 
     _NUMBERS = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    _WHERE = {"left of": "to the left of", "right of": "to the right of", "on": "on top of"}
+    _WHERE: ClassVar = {"left of": "to the left of", "right of": "to the right of", "on": "on top of"}
 
     def some(self, item: Entity, case: str = "nom") -> str:
         words = [item.size] if item.size else []
@@ -79,19 +79,19 @@ class German:
     """German: gender, case, and both adjective declensions."""
 
     _NUMBERS = ("", "", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
-    _A = {
+    _A: ClassVar = {
         "nom": {"m": "ein", "f": "eine", "n": "ein"},
         "acc": {"m": "einen", "f": "eine", "n": "ein"},
         "dat": {"m": "einem", "f": "einer", "n": "einem"},
     }
-    _THE = {
+    _THE: ClassVar = {
         "nom": {"m": "der", "f": "die", "n": "das"},
         "acc": {"m": "den", "f": "die", "n": "das"},
         "dat": {"m": "dem", "f": "der", "n": "dem"},
     }
-    _ENDING = {"nom": {"m": "er", "f": "e", "n": "es"}, "acc": {"m": "en", "f": "e", "n": "es"}}
-    _SIZES = {"small": "klein", "large": "groß"}
-    _WHERE = {
+    _ENDING: ClassVar = {"nom": {"m": "er", "f": "e", "n": "es"}, "acc": {"m": "en", "f": "e", "n": "es"}}
+    _SIZES: ClassVar = {"small": "klein", "large": "groß"}
+    _WHERE: ClassVar = {
         "left of": "links von",
         "right of": "rechts von",
         "above": "über",
@@ -137,8 +137,8 @@ class French:
     """French: agreement, elision and contraction."""
 
     _NUMBERS = ("", "", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf")
-    _SIZES = {"small": {"m": "petit", "f": "petite"}, "large": {"m": "grand", "f": "grande"}}
-    _WHERE = {
+    _SIZES: ClassVar = {"small": {"m": "petit", "f": "petite"}, "large": {"m": "grand", "f": "grande"}}
+    _WHERE: ClassVar = {
         "left of": "à gauche de",
         "right of": "à droite de",
         "above": "au-dessus de",
@@ -155,7 +155,9 @@ class French:
             colour = FRENCH_COLOURS[item.colour][3 if feminine else 2]
             return " ".join([self._NUMBERS[item.count], *size, word.plural, colour])
         size = [self._SIZES[item.size][word.gender]] if item.size else []
-        return " ".join(["une" if feminine else "un", *size, word.noun, FRENCH_COLOURS[item.colour][int(feminine)]])
+        return " ".join(
+            ["une" if feminine else "un", *size, word.noun, FRENCH_COLOURS[item.colour][int(feminine)]]
+        )
 
     def the(self, item: Entity, case: str = "nom") -> str:
         word = WORDS["fr"][item.cls]
@@ -196,8 +198,8 @@ class Spanish:
     """Spanish."""
 
     _NUMBERS = ("", "", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve")
-    _SIZES = {"small": {"m": "pequeño", "f": "pequeña"}, "large": {"m": "grande", "f": "grande"}}
-    _WHERE = {
+    _SIZES: ClassVar = {"small": {"m": "pequeño", "f": "pequeña"}, "large": {"m": "grande", "f": "grande"}}
+    _WHERE: ClassVar = {
         "left of": "a la izquierda de",
         "right of": "a la derecha de",
         "above": "por encima de",
@@ -216,7 +218,9 @@ class Spanish:
             colour = SPANISH_COLOURS[item.colour][3 if feminine else 2]
             return " ".join([self._NUMBERS[item.count], word.plural, colour, *size])
         size = [self._SIZES[item.size][word.gender]] if item.size else []
-        return " ".join(["una" if feminine else "un", word.noun, SPANISH_COLOURS[item.colour][int(feminine)], *size])
+        return " ".join(
+            ["una" if feminine else "un", word.noun, SPANISH_COLOURS[item.colour][int(feminine)], *size]
+        )
 
     def the(self, item: Entity, case: str = "nom") -> str:
         word = WORDS["es"][item.cls]
@@ -242,8 +246,8 @@ class Chinese:
     """Chinese: measure words, no inflection."""
 
     _NUMBERS = "〇一两三四五六七八九"
-    _SIZES = {"small": "小", "large": "大"}
-    _WHERE = {
+    _SIZES: ClassVar = {"small": "小", "large": "大"}
+    _WHERE: ClassVar = {
         "left of": "左边",
         "right of": "右边",
         "above": "上方",
@@ -255,7 +259,8 @@ class Chinese:
     def some(self, item: Entity, case: str = "nom") -> str:
         word = WORDS["zh"][item.cls]
         number = self._NUMBERS[item.count]
-        return f"{number}{word.counter}{CHINESE_COLOURS[item.colour]}的{self._SIZES.get(item.size, '')}{word.noun}"
+        size = self._SIZES.get(item.size, "")
+        return f"{number}{word.counter}{CHINESE_COLOURS[item.colour]}的{size}{word.noun}"
 
     def the(self, item: Entity, case: str = "nom") -> str:
         return f"{CHINESE_COLOURS[item.colour]}的{WORDS['zh'][item.cls].noun}"
@@ -277,8 +282,8 @@ class Chinese:
 class Japanese:
     """Japanese: counters, and "to be" by whether the thing lives."""
 
-    _SIZES = {"small": "小さな", "large": "大きな"}
-    _WHERE = {
+    _SIZES: ClassVar = {"small": "小さな", "large": "大きな"}
+    _WHERE: ClassVar = {
         "left of": "の左に",
         "right of": "の右に",
         "above": "の上の方に",

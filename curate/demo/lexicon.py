@@ -1,7 +1,8 @@
 """Words: every class in every caption language, with what its grammar needs.
 
 A row: class | English plural | Chinese noun, measure word | German noun, gender, plural |
-French noun, gender, plural | Spanish noun, gender, plural | Japanese noun, counter | Russian | Arabic | Korean.
+French noun, gender, plural | Spanish noun, gender, plural | Japanese noun, counter |
+Russian | Arabic | Korean.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ hexagon|hexagons|六边形,个|Sechseck,n,Sechsecke|hexagone,m,hexagones|hexágo
 sign|signs|牌子,块|Schild,n,Schilder|panneau,m,panneaux|letrero,m,letreros|看板,枚|вывеска|لافتة|간판
 poster|posters|海报,张|Plakat,n,Plakate|affiche,f,affiches|cartel,m,carteles|ポスター,枚|плакат|ملصق|포스터
 note|notes|便条,张|Zettel,m,Zettel|feuille de papier,f,feuilles de papier|nota,f,notas|メモ用紙,枚|записка|ملاحظة|쪽지
-"""
+"""  # noqa: E501 - a table
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ STYLE_NAMES: dict[str, dict[str, str]] = {
     },
 }
 
-# English, Chinese, German (dative), French, Spanish, Japanese: what follows "on" or stands for the background.
+# What stands before "background" in each language; in German the dative.
 BACKGROUND_NAMES: dict[str, dict[str, str]] = {
     "white": {"en": "white", "zh": "白色", "de": "weißem", "fr": "blanc", "es": "blanco", "ja": "白い"},
     "light blue": {

@@ -39,7 +39,7 @@ class Block:
 
 @dataclass
 class Page:
-    """A finished page: its HTML, and in reading order the truth of every image and the words around the text."""
+    """A finished page: its HTML, the truth of every image in reading order, the words around the article."""
 
     html: str
     images: list[Facts] = field(default_factory=list)
@@ -66,8 +66,16 @@ class _Writer:
         alt = "" if picture.alt is None else f' alt="{escape(picture.alt)}"'
         return f'<img src="{escape(picture.src)}"{alt}{extra}>'
 
-    def decoration(self, src: str, role: str, defects: list[str], alt: str | None = "", extra: str = "") -> str:
-        facts: Facts = {"role": role, "defects": defects, "objects": [], "relations": [], "caption_true": None}
+    def decoration(
+        self, src: str, role: str, defects: list[str], alt: str | None = "", extra: str = ""
+    ) -> str:
+        facts: Facts = {
+            "role": role,
+            "defects": defects,
+            "objects": [],
+            "relations": [],
+            "caption_true": None,
+        }
         return self.image(Picture(src, alt, facts), extra)
 
 
@@ -82,7 +90,11 @@ def render(
     """The page. `charset` is what it declares (None: nothing); `bare` leaves out all decoration images."""
     out = _Writer(language, rng)
     shape = rng.choice(("article", "article", "div", "old"))
-    out.add("<!DOCTYPE html>" if shape != "old" else '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN">')
+    out.add(
+        "<!DOCTYPE html>"
+        if shape != "old"
+        else '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN">'
+    )
     out.add(f'<html lang="{language}">')
     out.add("<head>")
     if charset is not None:

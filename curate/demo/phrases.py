@@ -1,4 +1,4 @@
-"""Sentence frames of every caption language. Slots: {what} a noun phrase, {what:acc} one in the accusative."""
+"""Sentence frames of every caption language. Slots: {what}, a noun phrase; {what:acc}, in the accusative."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ PLAIN: dict[str, tuple[str, ...]] = {
         "illustration with {what}",
         "drawing of {what}",
     ),
-    "zh": ("{what}", "{what}", "图中有{what}", "一张画着{what}的图片", "画面上是{what}", "我们可以看到{what}"),
+    "zh": (
+        "{what}",
+        "{what}",
+        "图中有{what}",
+        "一张画着{what}的图片",
+        "画面上是{what}",
+        "我们可以看到{what}",
+    ),
     "de": (
         "{what}",
         "{what}",
@@ -26,7 +33,13 @@ PLAIN: dict[str, tuple[str, ...]] = {
         "eine Zeichnung zeigt {what:acc}",
     ),
     "fr": ("{what}", "{what}", "l'image montre {what}", "on voit {what}", "ce dessin représente {what}"),
-    "es": ("{what}", "{what}", "la imagen muestra {what}", "vemos {what} en el dibujo", "en la imagen hay {what}"),
+    "es": (
+        "{what}",
+        "{what}",
+        "la imagen muestra {what}",
+        "vemos {what} en el dibujo",
+        "en la imagen hay {what}",
+    ),
     "ja": ("{what}", "{what}", "{what}の絵", "{what}を描いた画像", "{what}のイラスト"),
 }
 
@@ -37,15 +50,31 @@ LONG_OPENERS: dict[str, tuple[str, ...]] = {
         "here we see {style} with {what}.",
         "{style} of {what}.",
     ),
-    "zh": ("这是一幅{style}，画的是{what}。", "图片是一幅{style}，上面有{what}。", "这幅{style}展示了{what}。"),
+    "zh": (
+        "这是一幅{style}，画的是{what}。",
+        "图片是一幅{style}，上面有{what}。",
+        "这幅{style}展示了{what}。",
+    ),
     "de": (
         "wir sehen {style}. Das Bild zeigt {what}.",
         "hier sieht man {style}. Die Szene zeigt {what}.",
         "man sieht {style}. Darauf erkennt man {what}.",
     ),
-    "fr": ("voici {style} qui montre {what}.", "on voit {style} représentant {what}.", "il s'agit d'{style} avec {what}."),
-    "es": ("esto es {style} con {what}.", "vemos {style} que muestra {what}.", "aquí se ve {style} que representa {what}."),
-    "ja": ("これは{what}の{style}です。", "この{style}には、{what}が描かれています。", "{what}を描いた{style}です。"),
+    "fr": (
+        "voici {style} qui montre {what}.",
+        "on voit {style} représentant {what}.",
+        "il s'agit d'{style} avec {what}.",
+    ),
+    "es": (
+        "esto es {style} con {what}.",
+        "vemos {style} que muestra {what}.",
+        "aquí se ve {style} que representa {what}.",
+    ),
+    "ja": (
+        "これは{what}の{style}です。",
+        "この{style}には、{what}が描かれています。",
+        "{what}を描いた{style}です。",
+    ),
 }
 
 ON_BACKGROUND = {
@@ -85,8 +114,18 @@ LANDSCAPES: dict[str, tuple[dict[str, str], dict[str, str], tuple[str, ...]]] = 
             "desert": "a sandy desert",
             "forest": "a fir forest",
         },
-        {"noon": "under a clear blue sky", "sunset": "at sunset", "night": "on a starry night", "fog": "in the fog"},
-        ("{terrain} {time}", "a view of {terrain} {time}", "a landscape with {terrain} {time}", "we see {terrain} {time}"),
+        {
+            "noon": "under a clear blue sky",
+            "sunset": "at sunset",
+            "night": "on a starry night",
+            "fog": "in the fog",
+        },
+        (
+            "{terrain} {time}",
+            "a view of {terrain} {time}",
+            "a landscape with {terrain} {time}",
+            "we see {terrain} {time}",
+        ),
     ),
     "zh": (
         {"mountains": "群山", "sea": "大海", "hills": "绿色的丘陵", "desert": "沙漠", "forest": "杉树林"},
@@ -190,7 +229,10 @@ SUN: dict[str, dict[tuple[str, str], str]] = {
 LOGOS: dict[str, tuple[str, ...]] = {
     "en": ("a logo with {what} and the word “{text}”", "Logo: {what} above the word “{text}”."),
     "zh": ("标志：{what}，下面写着“{text}”", "一个带有{what}和文字“{text}”的标志"),
-    "de": ("Das Logo zeigt {what} und das Wort „{text}“.", "ein Logo; man sieht {what} über dem Wort „{text}“"),
+    "de": (
+        "Das Logo zeigt {what} und das Wort „{text}“.",
+        "ein Logo; man sieht {what} über dem Wort „{text}“",
+    ),
     "fr": ("un logo avec {what} et le mot « {text} »", "Logo : {what} au-dessus du mot « {text} »."),
     "es": ("un logotipo con {what} y la palabra «{text}»", "Logotipo: {what} encima de la palabra «{text}»."),
     "ja": ("{what}と「{text}」という文字のロゴ", "ロゴ：{what}の下に「{text}」の文字。"),
@@ -209,9 +251,17 @@ SIGNS: dict[str, tuple[str, ...]] = {
         "man sieht {what:acc} mit dem Text „{text}“",
         "{what}, darauf steht „{text}“",
     ),
-    "fr": ("{what} où l'on lit « {text} »", "{what} avec l'inscription « {text} »", "on voit {what} qui dit « {text} »"),
+    "fr": (
+        "{what} où l'on lit « {text} »",
+        "{what} avec l'inscription « {text} »",
+        "on voit {what} qui dit « {text} »",
+    ),
     "es": ("{what} que dice «{text}»", "{what} con el texto «{text}»", "se ve {what} donde se lee «{text}»"),
-    "ja": ("「{text}」と書かれた{what}", "{what}に「{text}」と書いてある", "「{text}」という文字のある{what}"),
+    "ja": (
+        "「{text}」と書かれた{what}",
+        "{what}に「{text}」と書いてある",
+        "「{text}」という文字のある{what}",
+    ),
 }
 SIGN_MORE = {
     "en": "Below it says {rest}.",
@@ -223,9 +273,19 @@ SIGN_MORE = {
 }
 
 CHART_FORMS: dict[str, dict[str, str]] = {
-    "en": {"bar": "a horizontal bar chart", "column": "a bar chart", "line": "a line chart", "pie": "a pie chart"},
+    "en": {
+        "bar": "a horizontal bar chart",
+        "column": "a bar chart",
+        "line": "a line chart",
+        "pie": "a pie chart",
+    },
     "zh": {"bar": "横向条形图", "column": "柱状图", "line": "折线图", "pie": "饼图"},
-    "de": {"bar": "ein Balkendiagramm", "column": "ein Säulendiagramm", "line": "ein Liniendiagramm", "pie": "ein Kreisdiagramm"},
+    "de": {
+        "bar": "ein Balkendiagramm",
+        "column": "ein Säulendiagramm",
+        "line": "ein Liniendiagramm",
+        "pie": "ein Kreisdiagramm",
+    },
     "fr": {
         "bar": "un graphique à barres horizontales",
         "column": "un graphique en colonnes",
@@ -252,7 +312,10 @@ CHARTS: dict[str, tuple[str, str, str]] = {
 
 FOREIGN: dict[str, dict[str, tuple[str, ...]]] = {
     "ru": {
-        "objects": ("На картинке можно увидеть следующее: {what}.", "Цветной рисунок, на котором есть {what}."),
+        "objects": (
+            "На картинке можно увидеть следующее: {what}.",
+            "Цветной рисунок, на котором есть {what}.",
+        ),
         "text": ("На картинке написано: «{text}».", "Здесь можно прочитать слова «{text}»."),
         "other": ("Красивая картинка для нашего сайта, без подписи.", "Изображение из архива газеты."),
         "join": (", ",),

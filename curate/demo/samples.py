@@ -15,7 +15,7 @@ from curate.demo import damage
 from curate.demo.captions import LANGUAGE_WEIGHTS, Content, caption, foreign_caption
 from curate.demo.charts import Chart
 from curate.demo.content import draw, grainy, make, objects_of, relations_of, text_of, wrong
-from curate.demo.encode import bomb, encode, header_only
+from curate.demo.encode import bomb, encode, header_only, jpeg
 from curate.demo.kinds import BLOCK, DOTTED_COUNT, PAIR_COUNTS
 from curate.demo.rng import deck, stream, weighted
 from curate.demo.scenes import Scene, make_scene, rearranged, recoloured, world
@@ -175,7 +175,9 @@ class _Work:
         """Encodes the content as the clean sample of that index is."""
         rng = self.pool.stream("encode", self.index if index is None else index)
         colourless = isinstance(self.content, Chart)
-        self.image, self.extension, self.variant = encode(draw(self.content), rng, colourless, grainy(self.content))
+        self.image, self.extension, self.variant = encode(
+            draw(self.content), rng, colourless, grainy(self.content)
+        )
 
     def edited(self, edit: Callable[[Image.Image, damage.Boxes, random.Random], damage.Edited]) -> None:
         """Encodes the content after an edit of its pixels."""
@@ -264,7 +266,7 @@ class _Work:
         if self.rng.random() < 0.3:
             size, layout = (size[1], size[0]), "column"
         self.show(make_scene(self.rng, world(self.pool.held_out), size=size, layout=layout))
-        self.image = damage.jpeg(draw(self.content), 92)
+        self.image = jpeg(draw(self.content), 92)
 
     def corrupt(self) -> None:
         self.image, self.detail["bytes"] = damage.garbage(self.rng)

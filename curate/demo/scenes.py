@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from curate.demo.backgrounds import Background, choose_background
-from curate.demo.classes import CLASSES
-from curate.demo.classes_held_out import HELD_OUT_CLASSES
+from curate.demo.classes import CLASSES, HELD_OUT_CLASSES, class_of
 from curate.demo.colours import CONFUSABLE, OBJECT_COLOURS, RGB, distance, jitter
 from curate.demo.grammar import Entity
 from curate.demo.rng import weighted
-from curate.demo.styles import HELD_OUT_STYLE, STYLES, class_of
+from curate.demo.styles import HELD_OUT_STYLE, STYLES
 
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]
@@ -88,7 +87,9 @@ def choose_size(rng: random.Random) -> Size:
     return (min(768, round(across * scale)), min(768, round(down * scale)))
 
 
-def make_scene(rng: random.Random, kinds: World, need: str = "", size: Size | None = None, layout: str = "") -> Scene:
+def make_scene(
+    rng: random.Random, kinds: World, need: str = "", size: Size | None = None, layout: str = ""
+) -> Scene:
     """A random scene. `need`: "relation" asks for a layout with relations, "count" for a counted group."""
     size = size or choose_size(rng)
     layout = layout or weighted(rng, LAYOUTS)
@@ -103,7 +104,7 @@ def make_scene(rng: random.Random, kinds: World, need: str = "", size: Size | No
     boxes, names = _LAYOUT[layout](rng, kinds, size)
     copies = len(boxes) - len(names)  # a group's copies of its first object
     colours = _colours(rng, names, layout)
-    objects = []
+    objects: list[Placed] = []
     for k, box in enumerate(boxes):
         who = 0 if k <= copies else k - copies
         rgb = jitter(rng, OBJECT_COLOURS[colours[who]]) if who or k == 0 else objects[0].rgb
@@ -124,7 +125,9 @@ def make_scene(rng: random.Random, kinds: World, need: str = "", size: Size | No
     )
 
 
-def _fit(rng: random.Random, name: str, cell: tuple[float, float, float, float], low: float, high: float) -> Box:
+def _fit(
+    rng: random.Random, name: str, cell: tuple[float, float, float, float], low: float, high: float
+) -> Box:
     """A box of the class's proportions within a cell (x, y, width, height), at a random scale and place."""
     x, y, w, h = cell
     aspect = class_of(name).aspect * rng.uniform(0.92, 1.08)
@@ -151,7 +154,8 @@ def _row(rng: random.Random, kinds: World, size: Size) -> tuple[list[Box], list[
     names = _pick(rng, kinds.classes, rng.choice((2, 2, 3) if w < 1.5 * h else (2, 3, 3, 4)))
     step = w / len(names)
     return [
-        _fit(rng, name, (step * (k + 0.06), h * 0.2, step * 0.88, h * 0.6), 0.55, 1.0) for k, name in enumerate(names)
+        _fit(rng, name, (step * (k + 0.06), h * 0.2, step * 0.88, h * 0.6), 0.55, 1.0)
+        for k, name in enumerate(names)
     ], names
 
 
@@ -160,7 +164,8 @@ def _column(rng: random.Random, kinds: World, size: Size) -> tuple[list[Box], li
     names = _pick(rng, kinds.classes, rng.choice((2, 2, 3)))
     step = h / len(names)
     return [
-        _fit(rng, name, (w * 0.22, step * (k + 0.06), w * 0.56, step * 0.88), 0.6, 1.0) for k, name in enumerate(names)
+        _fit(rng, name, (w * 0.22, step * (k + 0.06), w * 0.56, step * 0.88), 0.6, 1.0)
+        for k, name in enumerate(names)
     ], names
 
 
@@ -237,7 +242,8 @@ def _colours(rng: random.Random, names: list[str], layout: str) -> list[str]:
             free = [
                 c
                 for c in free
-                if distance(OBJECT_COLOURS[c], OBJECT_COLOURS[under]) > 260 and frozenset((c, under)) not in CONFUSABLE
+                if distance(OBJECT_COLOURS[c], OBJECT_COLOURS[under]) > 260
+                and frozenset((c, under)) not in CONFUSABLE
             ]
         taken = {c for other, c in zip(names, colours, strict=False) if other == name}
         colours.append(rng.choice([c for c in free if c not in taken]))
@@ -278,7 +284,9 @@ def rearranged(scene: Scene, rng: random.Random, kinds: World) -> Scene:
     cells = [(x, y) for x in range(across) for y in range(max(1, -(-total // across)))]
     cw, ch = w / across, h / max(1, -(-total // across))
     objects = tuple(
-        replace(item, box=_fit(rng, item.cls, (cw * (x + 0.06), ch * (y + 0.06), cw * 0.88, ch * 0.88), 0.5, 1.0))
+        replace(
+            item, box=_fit(rng, item.cls, (cw * (x + 0.06), ch * (y + 0.06), cw * 0.88, ch * 0.88), 0.5, 1.0)
+        )
         for item, (x, y) in zip(scene.objects, rng.sample(cells, total), strict=True)
     )
     style = rng.choice([name for name in kinds.styles if name != scene.style] or list(kinds.styles))

@@ -1,14 +1,14 @@
-"""Scores a finished run against the truth: of what was planted, what did the run drop, and for the right reason?
+"""Scores a finished run against the truth: what of the planted did it drop, and for the right reason?
 
-A ledger holds one row per dropped sample ("level" sample) or dropped image of a sample ("level" image); what has
-no row for an output survived in it.
+A ledger holds one row per dropped sample ("level" sample) or dropped image of a sample ("level" image); what
+has no row for an output survived in it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,9 +42,10 @@ class Table(Protocol):
 class DefectScore:
     """One kind's result.
 
-    `caught` of the `planted` were dropped for a reason that fits the kind, `gone` for whatever reason. `flagged`
-    samples were dropped for such a reason, of which `right` really have a defect (this one, or another one that
-    the same reason fits: exact and near duplicates share theirs). `reasons` counts what dropped the planted ones.
+    `caught` of the `planted` were dropped for a reason that fits the kind, `gone` for whatever reason.
+    `flagged` samples were dropped for such a reason, of which `right` really have a defect: this one, or
+    another that the same reason fits (exact and near duplicates share theirs). `reasons` counts what dropped
+    the planted ones.
     """
 
     kind: str
@@ -91,8 +92,8 @@ def score(
 ) -> list[DefectScore]:
     """Scores one output. Kinds without any fitting row and not in `handled` are marked as not handled.
 
-    dataset: "pairs" or "docs" where a run read only one of them. caught_by: patterns that replace those of the
-    catalogue, by kind. image_index: how the ledger counts a document's images: "index" (every <img>) or
+    dataset: "pairs" or "docs" where a run read only one of them. caught_by: patterns by kind that replace
+    those of the catalogue. image_index: how the ledger counts a document's images: "index" (every <img>) or
     "content_index" (those of the article only). The last entry is the clean samples (`kind` is "clean").
     """
     patterns = {kind: re.compile(text) for kind, text in {**CAUGHT_BY, **(caught_by or {})}.items()}
@@ -103,9 +104,8 @@ def score(
     scores = []
     for scope, kinds in _SCOPES.items():
         ours = {unit: case for unit, case in cases.items() if case.scope == scope and not case.lost_whole}
-        for kind in kinds:
-            if any(kind in case.defects for case in ours.values()):
-                scores.append(_of_kind(kind, scope, ours, patterns, handled or set()))
+        present = {kind for case in ours.values() for kind in case.defects}
+        scores += [_of_kind(k, scope, ours, patterns, handled or set()) for k in kinds if k in present]
     scores.append(_of_clean(cases, patterns))
     return scores
 
@@ -132,9 +132,9 @@ def _cases(truth_path: Path, dataset: str | None, image_index: str) -> dict[Unit
                 if source is not None:
                     links.append((inner, (source["file"], source["key"], source[image_index])))
     for a, b in links:
-        for one, other in ((a, b), (b, a)):
-            if one in cases:
-                cases[one].twins.append(other)
+        if a in cases and b in cases:
+            cases[a].twins.append(b)
+            cases[b].twins.append(a)
     return cases
 
 
@@ -143,7 +143,7 @@ def _rows(ledger: Table | Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, 
 
 
 def _unit(source: str, cases: Mapping[Unit, _Case]) -> tuple[str, str] | None:
-    """(file, key) of a ledger's source, which may have folders before the file; None when the truth has none."""
+    """(file, key) of a ledger's source, which may begin with folders; None when the truth has no such."""
     if "#" in source:
         path, _, rest = source.rpartition("#")
         found = (path.replace("\\", "/").rsplit("/", 1)[-1], rest.rpartition("@")[0] or rest)
@@ -190,7 +190,11 @@ def _all_defects(case: _Case, cases: Mapping[Unit, _Case]) -> set[str]:
 
 
 def _of_kind(
-    kind: str, scope: str, cases: Mapping[Unit, _Case], patterns: Mapping[str, re.Pattern[str]], handled: set[str]
+    kind: str,
+    scope: str,
+    cases: Mapping[Unit, _Case],
+    patterns: Mapping[str, re.Pattern[str]],
+    handled: set[str],
 ) -> DefectScore:
     pattern = patterns[kind]
     planted = [case for case in cases.values() if kind in case.defects]
@@ -209,12 +213,20 @@ def _of_kind(
         for case in flagged
     )
     return DefectScore(
-        kind, scope, len(planted), caught, gone, len(flagged), right, bool(flagged) or kind in handled, dict(reasons)
+        kind,
+        scope,
+        len(planted),
+        caught,
+        gone,
+        len(flagged),
+        right,
+        bool(flagged) or kind in handled,
+        dict(reasons),
     )
 
 
 def _of_clean(cases: Mapping[Unit, _Case], patterns: Mapping[str, re.Pattern[str]]) -> DefectScore:
-    """The clean samples (not images) and the lost ones among them; an original dropped for its copy is not lost."""
+    """The clean samples (not images) and those lost; an original dropped for its copy is not lost."""
     count = lost = 0
     reasons: Counter[str] = Counter()
     for case in cases.values():
@@ -230,23 +242,36 @@ def _of_clean(cases: Mapping[Unit, _Case], patterns: Mapping[str, re.Pattern[str
 
 def render(scores: Iterable[DefectScore]) -> str:
     """The scores as a plain table, then what the clean samples were lost to."""
-    header = ("defect", "scope", "planted", "caught", "recall", "gone", "flagged", "right", "precision")
-    lines, tail = [header], ""
+    lines: list[tuple[str, ...]] = [
+        ("defect", "scope", "planted", "caught", "recall", "gone", "flagged", "right", "precision")
+    ]
+    tail = ""
     for item in scores:
         if item.kind == CLEAN:
             causes = ", ".join(f"{reason} {count}" for reason, count in item.reasons.items())
-            tail = f"\nclean samples lost: {item.caught} of {item.planted}" + (f" ({causes})" if causes else "")
+            tail = f"clean samples lost: {item.caught} of {item.planted}" + (f" ({causes})" if causes else "")
         elif not item.handled:
-            lines.append((item.kind, item.scope, str(item.planted), "not handled", "", str(item.gone), "", "", ""))
+            lines.append(
+                (item.kind, item.scope, str(item.planted), "not handled", "", str(item.gone), "", "", "")
+            )
         else:
-            numbers = (item.planted, item.caught, item.recall, item.gone, item.flagged, item.right, item.precision)
-            lines.append((item.kind, item.scope, *(_shown(n) for n in numbers)))
-    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
-    rows = [
-        "  ".join(cell.ljust(width) if k < 2 else cell.rjust(width) for k, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines
-    ]
-    return "\n".join(rows) + "\n" + tail.lstrip("\n") + "\n"
+            counts = (
+                item.planted,
+                item.caught,
+                item.recall,
+                item.gone,
+                item.flagged,
+                item.right,
+                item.precision,
+            )
+            lines.append((item.kind, item.scope, *map(_shown, counts)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = []
+    for line in lines:
+        cells = [f"{cell:<{width}}" for cell, width in zip(line[:2], widths[:2], strict=True)]
+        cells += [f"{cell:>{width}}" for cell, width in zip(line[2:], widths[2:], strict=True)]
+        rows.append("  ".join(cells).rstrip())
+    return "\n".join([*rows, tail]) + "\n"
 
 
 def _shown(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Vector parts: polygons in the unit square (x to the right, y down) with a role that decides their colour."""
+"""Vector parts: polygons in the unit square (x to the right, y down) with a role that gives their colour."""
 
 from __future__ import annotations
 
@@ -11,10 +11,25 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Part:
-    """One filled polygon; role is "main", "dark", "light" (shades of the object's colour) or a fixed colour."""
+    """One filled polygon; role: "main", "dark", "light" (shades of the object's colour) or a fixed colour."""
 
     points: tuple[Point, ...]
     role: str = "main"
+
+
+@dataclass(frozen=True)
+class ObjectClass:
+    """A class: its parts in the unit square, width over height, and what it may do in a scene."""
+
+    name: str
+    parts: tuple[Part, ...]
+    aspect: float = 1.0
+    animate: bool = False
+    support: float | None = None  # y (0..1) of the surface other objects can stand on
+    hollow: tuple[float, float, float, float] | None = (
+        None  # where objects can be inside, in unit coordinates
+    )
+    flips: bool = True  # looks right when mirrored
 
 
 def poly(*xy: float, role: str = "main") -> Part:
@@ -56,10 +71,10 @@ def blob(*xy: float, role: str = "main", steps: int = 6) -> Part:
     points = []
     for k in range(count):
         a, b, c, d = (knots[(k + o) % count] for o in (-1, 0, 1, 2))
-        for s in range(steps):
-            points.append(
-                (_spline(a[0], b[0], c[0], d[0], s / steps), _spline(a[1], b[1], c[1], d[1], s / steps))
-            )
+        points += [
+            (_spline(a[0], b[0], c[0], d[0], s / steps), _spline(a[1], b[1], c[1], d[1], s / steps))
+            for s in range(steps)
+        ]
     return Part(tuple(points), role)
 
 
@@ -108,3 +123,8 @@ def star(cx: float, cy: float, outer: float, inner: float, tips: int = 5, role: 
 def mirrored(parts: Sequence[Part]) -> list[Part]:
     """The parts reflected left to right about x = 0.5."""
     return [Part(tuple((1 - x, y) for x, y in part.points), part.role) for part in parts]
+
+
+def both(*parts: Part) -> list[Part]:
+    """The parts and their reflections."""
+    return [*parts, *mirrored(parts)]

@@ -8,8 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from curate.demo.classes import CLASSES, ObjectClass
-from curate.demo.classes_held_out import HELD_OUT_CLASSES
+from curate.demo.classes import class_of
 from curate.demo.colours import RGB, mix, shade
 from curate.demo.rng import stream
 from curate.demo.shapes import Part
@@ -18,23 +17,21 @@ STYLES = ("flat", "outline", "sketch", "shaded", "textured", "pixel", "hatched")
 HELD_OUT_STYLE = "stippled"
 SUPERSAMPLE = 2  # tiles are drawn this much larger and averaged down, for smooth edges
 
-_NOISE_SIZE = 512
+_NOISE_SIZE = 768  # the longest side of any picture
 
 
 @lru_cache(maxsize=8)
 def noise(kind: str) -> Image.Image:
-    """A cached 512x512 grey texture around 128: "grain", "cloth", "clouds" or "wood"."""
+    """A cached 768x768 grey texture around 128: "grain", "cloth", "clouds" or "wood"."""
     rng = np.random.Generator(np.random.PCG64(stream("texture", kind).getrandbits(63)))
     size = _NOISE_SIZE
+    y, x = np.mgrid[0:size, 0:size]
     if kind == "grain":
         values = rng.normal(128, 22, (size, size))
     elif kind == "cloth":
-        y, x = np.mgrid[0:size, 0:size]
         values = 128 + 26 * np.sin(x * 1.05) * np.sin(y * 1.05) + rng.normal(0, 12, (size, size))
     elif kind == "wood":
-        y, x = np.mgrid[0:size, 0:size]
-        bend = _clouds(rng, size, 4) * 60
-        values = 128 + 24 * np.sin((y + bend) * 0.22) * 0.8 + rng.normal(0, 8, (size, size))
+        values = 128 + 20 * np.sin((y + _clouds(rng, size, 4) * 60) * 0.22) + rng.normal(0, 8, (size, size))
     else:
         values = 128 + 70 * _clouds(rng, size, 4)
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
@@ -46,55 +43,76 @@ def _clouds(
     """Fractal noise of about -1..1, shape (size, size)."""
     total = np.zeros((size, size))
     for octave in range(octaves):
-        cells = 4 * 2**octave
+        cells = 6 * 2**octave
         grid = Image.fromarray((rng.random((cells, cells)) * 255).astype(np.uint8))
         layer = np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)
         total += (layer / 127.5 - 1) * 0.6**octave
     return total / 1.6
 
 
-def noise_tile(kind: str, size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """A random window of a cached texture, stretched when the wanted size is larger."""
-    texture = noise(kind)
+@lru_cache(maxsize=16)
+def _texture(kind: str, strength: float) -> Image.Image:
+    """The texture as RGB with its swing around 128 scaled; cached, as every picture takes a window of one."""
+    grey = noise(kind).point([round(128 + (value - 128) * strength) for value in range(256)])
+    return Image.merge("RGB", (grey, grey, grey))
+
+
+def window(size: tuple[int, int], rng: random.Random) -> tuple[int, int, int, int]:
+    """A random window (x1, y1, x2, y2) of `size` pixels, or of what a texture has, in a texture."""
     w, h = min(size[0], _NOISE_SIZE), min(size[1], _NOISE_SIZE)
     x, y = rng.randint(0, _NOISE_SIZE - w), rng.randint(0, _NOISE_SIZE - h)
-    tile = texture.crop((x, y, x + w, y + h))
-    return tile if tile.size == size else tile.resize(size, Image.Resampling.BILINEAR)
+    return (x, y, x + w, y + h)
 
 
-def modulate(image: Image.Image, grey: Image.Image) -> Image.Image:
-    """Brightness of an RGB image moved by a grey texture (128 leaves it alone)."""
-    layer = Image.merge("RGB", (grey, grey, grey))
+def grain(image: Image.Image, kind: str, strength: float, rng: random.Random) -> Image.Image:
+    """The brightness of an RGB image moved by a random window of a texture."""
+    layer = _texture(kind, strength).crop(window(image.size, rng))
+    if layer.size != image.size:  # only banners are longer than a texture
+        layer = layer.resize(image.size)
     return ImageChops.add(image, layer, 1, -128)
-
-
-def class_of(name: str) -> ObjectClass:
-    """The class of that name, of either pool."""
-    return CLASSES[name] if name in CLASSES else HELD_OUT_CLASSES[name]
 
 
 def tile(
     name: str, colour: RGB, style: str, size: tuple[int, int], flip: bool, rng: random.Random
-) -> Image.Image:
-    """The object as an RGBA image of exactly `size` (width, height) pixels."""
+) -> tuple[Image.Image, Image.Image]:
+    """The object as (RGB picture, "L" mask of where it is), both of exactly `size` (width, height) pixels."""
     parts = class_of(name).parts
     if flip:
         parts = tuple(Part(tuple((1 - x, y) for x, y in part.points), part.role) for part in parts)
     if style == "pixel":
         return _pixel(parts, colour, size)
-    big = (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE)
+    canvas = _Canvas(colour, (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE))
     if style == "outline":
-        drawn = _outline(parts, colour, big)
+        _outline(canvas, parts, colour)
     elif style == "sketch":
-        drawn = _sketch(parts, colour, big, rng)
+        _sketch(canvas, parts, colour, rng)
     else:
-        drawn = _fill(parts, colour, big)
-    drawn = drawn.reduce(SUPERSAMPLE)
+        _fill(canvas, parts, colour)
+    picture, mask = canvas.picture.reduce(SUPERSAMPLE), canvas.mask.reduce(SUPERSAMPLE)
     if style in _FINISH:
-        alpha = drawn.getchannel("A")
-        drawn = _FINISH[style](drawn.convert("RGB"), colour, rng)
-        drawn.putalpha(alpha)
-    return drawn
+        picture = _FINISH[style](picture, colour, rng)
+    return picture, mask
+
+
+class _Canvas:
+    """A picture and its mask, drawn together. Beside the shapes the picture has the object's colour, so that
+    averaging down does not darken their rim. (One RGBA image would be converted back and forth by Pillow.)
+    """
+
+    def __init__(self, colour: RGB, size: tuple[int, int]) -> None:
+        self.size = size
+        self.picture, self.mask = Image.new("RGB", size, colour), Image.new("L", size)
+        self._pens = (ImageDraw.Draw(self.picture), ImageDraw.Draw(self.mask))
+
+    def polygon(self, points: list[tuple[float, float]], colour: RGB, cover: int = 255) -> None:
+        self._pens[0].polygon(points, fill=colour)
+        self._pens[1].polygon(points, fill=cover)
+
+    def line(self, points: list[tuple[float, float]], colour: RGB, width: int) -> None:
+        """A closed line."""
+        joint = "curve" if width > 6 else None  # a joint costs more than the line, and thin ones show none
+        self._pens[0].line([*points, points[0]], fill=colour, width=width, joint=joint)
+        self._pens[1].line([*points, points[0]], fill=255, width=width, joint=joint)
 
 
 def _scaled(part: Part, size: tuple[int, int], margin: float = 0.0) -> list[tuple[float, float]]:
@@ -102,72 +120,60 @@ def _scaled(part: Part, size: tuple[int, int], margin: float = 0.0) -> list[tupl
     return [(margin + x * w, margin + y * h) for x, y in part.points]
 
 
-def _blank(colour: RGB, size: tuple[int, int]) -> Image.Image:
-    # Transparent pixels carry the object's colour, so that averaging down does not darken the rim.
-    return Image.new("RGBA", size, (*colour, 0))
-
-
-def _fill(parts: tuple[Part, ...], colour: RGB, size: tuple[int, int]) -> Image.Image:
-    image = _blank(colour, size)
-    draw = ImageDraw.Draw(image)
+def _fill(canvas: _Canvas, parts: tuple[Part, ...], colour: RGB) -> None:
     for part in parts:
-        draw.polygon(_scaled(part, size), fill=(*shade(colour, part.role), 255))
-    return image
+        canvas.polygon(_scaled(part, canvas.size), shade(colour, part.role))
 
 
-def _outline(parts: tuple[Part, ...], colour: RGB, size: tuple[int, int]) -> Image.Image:
-    image = _blank(colour, size)
-    draw = ImageDraw.Draw(image)
-    width = max(3, min(size) // 45)
-    ink = (28, 26, 30, 255) if sum(colour) > 150 else (120, 120, 130, 255)
+def _outline(canvas: _Canvas, parts: tuple[Part, ...], colour: RGB) -> None:
+    width = max(3, min(canvas.size) // 45)
+    ink = (28, 26, 30) if sum(colour) > 150 else (120, 120, 130)
     for part in parts:
-        points = _scaled(part, size, width / 2 + 1)
-        draw.polygon(points, fill=(*shade(colour, part.role), 255))
-        draw.line([*points, points[0]], fill=ink, width=width, joint="curve")
-    return image
+        points = _scaled(part, canvas.size, width / 2 + 1)
+        canvas.polygon(points, shade(colour, part.role))
+        canvas.line(points, ink, width)
 
 
-def _sketch(parts: tuple[Part, ...], colour: RGB, size: tuple[int, int], rng: random.Random) -> Image.Image:
-    image = _blank(colour, size)
-    draw = ImageDraw.Draw(image)
-    width = max(3, min(size) // 40)
-    wobble = min(size) * 0.012
+def _sketch(canvas: _Canvas, parts: tuple[Part, ...], colour: RGB, rng: random.Random) -> None:
+    width = max(3, min(canvas.size) // 40)
+    wobble = min(canvas.size) * 0.012
     wash = mix(colour, (255, 255, 255), 0.12 if sum(colour) < 180 else 0.28)
     for part in parts:
-        inner = part.role == "main"
-        points = _scaled(part, size, width + wobble)
-        if inner or part.role in ("dark", "light"):
-            draw.polygon(points, fill=(*wash, 235))
+        points = _scaled(part, canvas.size, width + wobble)
+        if part.role in ("main", "dark", "light"):
+            canvas.polygon(points, wash, 235)
+        stroke = mix(shade(colour, part.role), (0, 0, 0), 0.12)
         for _ in range(2):
-            line = [(x + rng.uniform(-wobble, wobble), y + rng.uniform(-wobble, wobble)) for x, y in points]
-            stroke = mix(shade(colour, part.role), (0, 0, 0), 0.12)
-            draw.line([*line, line[0]], fill=(*stroke, 255), width=width)
-    return image
+            shaky = [(x + rng.uniform(-wobble, wobble), y + rng.uniform(-wobble, wobble)) for x, y in points]
+            canvas.line(shaky, stroke, width)
 
 
-def _pixel(parts: tuple[Part, ...], colour: RGB, size: tuple[int, int]) -> Image.Image:
-    # About 22 cells across: blocky, yet recognisable.
+def _pixel(parts: tuple[Part, ...], colour: RGB, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    # About 26 cells across: blocky, yet recognisable.
     cell = max(3, round(max(size) / 26))
     small = (max(6, round(size[0] / cell)), max(6, round(size[1] / cell)))
-    fine = _fill(parts, colour, (small[0] * 4, small[1] * 4)).reduce(4)
-    fine.putalpha(fine.getchannel("A").point([0] * 110 + [255] * 146))
-    return fine.resize(size, Image.Resampling.NEAREST)
+    canvas = _Canvas(colour, (small[0] * 4, small[1] * 4))
+    _fill(canvas, parts, colour)
+    mask = canvas.mask.reduce(4).point([0] * 110 + [255] * 146)
+    nearest = Image.Resampling.NEAREST
+    return canvas.picture.reduce(4).resize(size, nearest), mask.resize(size, nearest)
 
 
 @lru_cache(maxsize=4)
 def _light() -> Image.Image:
-    """A 128x128 light field: bright at the upper left, dark at the lower right, 128 is neutral."""
+    """A 128x128 RGB light field: bright at the upper left, dark at the lower right, 128 is neutral."""
     y, x = np.mgrid[0:128, 0:128] / 127.0
     field = 188 - 130 * np.hypot(x - 0.3, y - 0.25)
-    return Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
+    grey = Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
+    return Image.merge("RGB", (grey, grey, grey))
 
 
 def _shaded(image: Image.Image, colour: RGB, rng: random.Random) -> Image.Image:
-    return modulate(image, _light().resize(image.size, Image.Resampling.BILINEAR))
+    return ImageChops.add(image, _light().resize(image.size, Image.Resampling.BILINEAR), 1, -128)
 
 
 def _textured(image: Image.Image, colour: RGB, rng: random.Random) -> Image.Image:
-    return modulate(image, noise_tile(rng.choice(("cloth", "wood", "clouds", "grain")), image.size, rng))
+    return grain(image, rng.choice(("cloth", "wood", "clouds", "grain")), 1.0, rng)
 
 
 @lru_cache(maxsize=16)
@@ -187,10 +193,7 @@ def _dots(step: int) -> Image.Image:
 def _pattern(image: Image.Image, mask: Image.Image, share: float) -> Image.Image:
     """Where the mask is white the image stays; elsewhere it fades to white (dark colours: to grey)."""
     pale = Image.blend(image, Image.new("RGB", image.size, (255, 255, 255)), share)
-    window = mask.crop((0, 0, min(image.width, _NOISE_SIZE), min(image.height, _NOISE_SIZE)))
-    if window.size != image.size:
-        window = window.resize(image.size)
-    return Image.composite(image, pale, window)
+    return Image.composite(image, pale, mask.crop((0, 0, *image.size)))
 
 
 def _hatched(image: Image.Image, colour: RGB, rng: random.Random) -> Image.Image:

@@ -53,14 +53,14 @@ _PARQUET = {
     "pairs": "`image` and `text` are the pair. The images' bytes are the source's.\n",
     "documents": """\
 `texts` is the document in reading order with a null where an image stands: the k-th null is the k-th of
-`images`. `layout` says the same, one letter a span (i image, t text). `dropped_images` and `dropped_texts` say
-what was taken out of the document, and why. The images' bytes are the source's.
+`images`. `layout` says the same, one letter a span (i image, t text). `dropped_images` and `dropped_texts`
+say what was taken out of the document, and why. The images' bytes are the source's.
 """,
 }
 _LLAVA = """\
 `llava.json` is one JSON array of conversations, `llava.jsonl` the same rows as lines. `image` is relative to
-this folder. All images are upright RGB JPEG; JPEGs that were that already are untouched. `<shard>.parquet` has
-one row a sample, with the scores it was chosen by.
+this folder. All images are upright RGB JPEG; JPEGs that were that already are untouched. `<shard>.parquet`
+has one row a sample, with the scores it was chosen by.
 """
 
 _LOAD_PAIRS = """\

@@ -70,7 +70,7 @@ class Writer:
             match = _WORD.match(chunk)
             if match:
                 self._parts.append(match.group())
-                chunk = chunk[match.end() :]
+                chunk = chunk[match.end() :].lstrip()
             if chunk:
                 self._release()
         if chunk:

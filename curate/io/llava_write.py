@@ -35,8 +35,8 @@ class AdmitLlava(Map):
         return frozenset({"layout", "sample_id", "text_body", *self.optional})
 
     def reasons(self) -> frozenset[str]:
-        shared = {"bad_roles", "no_image", "no_text", "not_a_pair", "reserved_token"}
-        return frozenset({*shared, "extreme_ratio", "image_too_small"})
+        turns = {"bad_roles", "late_image", "no_text", "reserved_token"}
+        return frozenset({*turns, "no_image", "not_a_pair", "extreme_ratio", "image_too_small"})
 
     def open(self) -> Op:
         seed = self.seed
@@ -56,9 +56,9 @@ def _refusal(row: Mapping[str, Any], seed: int) -> str | None:
     texts = row["text_body"]
     if images > 1 or (not messages and len(texts) > 1):
         return "not_a_pair"
-    if images and messages and any(m["images"] for m in messages[1:]):
-        return "not_a_pair"  # the one marker stands in the first turn
     found = llava.refusal(llava.turns(_sample(row), seed))
+    if found is None and messages and any(m["images"] for m in messages[1:]):
+        return "late_image"  # the one marker stands in the first turn
     return found or _size_refusal(row)
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from curate.io.storage import Storage
 
-_REFERENCE = re.compile(r"^(?P<path>[^#]*)#(?P<kind>bytes|row|data)=(?P<where>.*)$")
+_REFERENCE = re.compile(r"^(?P<path>[^#]*)#(?P<kind>bytes|row|data)=(?P<where>.*)$", re.DOTALL)
 
 
 def quote(path: str) -> str:

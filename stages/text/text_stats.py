@@ -64,8 +64,8 @@ class TextStats(Map):
         text_repetition     the larger of: share of word pairs that occurred before; share of visible
                             characters in runs of four or more equal ones
         text_junk           null, or the first that fits: empty, url, file_name, boilerplate (a phrase of
-                            boilerplate.txt), tags (hashtags, or a list of search words), symbols (less
-                            than a quarter letters), repeated (text_repetition of 0.6 or more)
+                            boilerplate.txt), symbols (less than a quarter letters), tags (hashtags, or
+                            a list of search words), repeated (text_repetition of 0.6 or more)
 
     After Gopher (arXiv 2112.11446, A.1.1: word counts, symbols, duplicate n-grams) and OBELICS (arXiv
     2306.16527, A.2: special characters, word and character repetition), with word pairs in place of n-grams
@@ -111,8 +111,8 @@ class TextStats(Map):
                 "url": _matches(bodies, _URL),
                 "file_name": _matches(bodies, _FILE_NAME),
                 "boilerplate": _boilerplate(bodies, whole, within, counted.words),
-                "tags": _tags(bodies, counted.words),
                 "symbols": counted.letters < _LETTERS * counted.visible,
+                "tags": _tags(bodies, counted.words),
                 "repeated": repetition >= _REPEATED,
             }
             junk = np.select(list(matches.values()), list(matches), default="")
@@ -235,15 +235,17 @@ def _boilerplate(texts: pa.Array, whole: pa.Array, within: str, words: Ints) -> 
     plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(texts), _NOT_WORD, " "))
     equal: Mask = pc.is_in(plain, whole).to_numpy(zero_copy_only=False)
     short: Mask = words <= _SHORT_WORDS
-    return equal | (_matches(plain, within) & short)
+    found: Mask = equal | (_matches(plain, within) & short)
+    return found
 
 
 def _tags(texts: pa.Array, words: Ints) -> Mask:
     hashtags = pc.count_substring_regex(texts, _HASHTAG).to_numpy()
     marks = pc.count_substring_regex(texts, _MARKS).to_numpy()
     tagged = (hashtags >= _HASHTAGS) & (2 * hashtags >= words)
-    listed: Mask = (marks >= _LIST_MARKS) & (words <= _LIST_WORDS * (marks + 1))
-    return tagged | listed
+    listed = (marks >= _LIST_MARKS) & (words <= _LIST_WORDS * (marks + 1))
+    found: Mask = tagged | listed
+    return found
 
 
 def _share(part: Ints, whole: Ints) -> pa.Array:

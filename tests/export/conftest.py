@@ -151,9 +151,7 @@ def refusals(stage: Write, table: pa.Table) -> list[str | None]:
 
 def tree(folder: Path) -> Mapping[str, bytes]:
     """Every file below a folder."""
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture

@@ -154,7 +154,15 @@ def test_text_troubles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b'{"a": %s}' % (b"9" * 5000)],
+    [
+        b"{",
+        b"[1]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"1" * 10_000,
+        b'{"a": %s}' % (b"9" * 5000),
+    ],
 )
 def test_unparsed_json_is_kept_and_kills_nobody(tmp_path: Path, body: bytes) -> None:
     ((row,), _) = read(tmp_path, tar_bytes([("a.jpg", b"x"), ("a.txt", b"t"), ("a.json", body)]))
@@ -164,7 +172,9 @@ def test_unparsed_json_is_kept_and_kills_nobody(tmp_path: Path, body: bytes) -> 
 
 
 def test_meta_is_json_whatever_the_source_has(tmp_path: Path) -> None:
-    body = b'{"a": NaN, "b": 1e999, "c": "NaN \\udc00", "d": [-Infinity, 1.5], "opt_out": "perhaps", "url": 3}'
+    body = (
+        b'{"a": NaN, "b": 1e999, "c": "NaN \\udc00", "d": [-Infinity, 1.5], "opt_out": "perhaps", "url": 3}'
+    )
     ((row,), _) = read(tmp_path, tar_bytes([("a.jpg", b"x"), ("a.txt", b"t"), ("a.json", body)]))
     kept = json.loads(str(row["meta"]), parse_constant=pytest.fail)
     assert kept == {"a": None, "b": None, "c": "NaN \ufffd", "d": [None, 1.5], "opt_out": "perhaps", "url": 3}
@@ -184,7 +194,12 @@ def test_objects(tmp_path: Path) -> None:
         {"class": "cup", "bbox": [0, 0, 1, 1], "color": "red", "size": "small"},
         {"label": "no box"},
     ]
-    bad = [{"label": "x", "box": [5, 0, 1, 1]}, {"box": [0, 0, 1, 1]}, 7, {"label": "n", "box": [0, 0, "1", 1]}]
+    bad = [
+        {"label": "x", "box": [5, 0, 1, 1]},
+        {"box": [0, 0, 1, 1]},
+        7,
+        {"label": "n", "box": [0, 0, "1", 1]},
+    ]
 
     def objects(found: object) -> dict[str, object]:
         body = json.dumps({"objs": found}).encode()
@@ -238,7 +253,15 @@ def test_what_is_no_member(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             archive.addfile(info)
-        for name in (".hidden.jpg", "README", "__meta__/x.jpg", "k.jpg", "__between__", "k.txt", "../../up.jpg"):
+        for name in (
+            ".hidden.jpg",
+            "README",
+            "__meta__/x.jpg",
+            "k.jpg",
+            "__between__",
+            "k.txt",
+            "../../up.jpg",
+        ):
             info = tarfile.TarInfo(name)
             info.size = 3
             archive.addfile(info, io.BytesIO(b"abc"))
@@ -353,7 +376,9 @@ def test_compressed_archives_are_refused_at_plan_time(tmp_path: Path) -> None:
 
 # -- properties ---------------------------------------------------------------------------------------------
 
-STEMS = st.sampled_from(["a", "b", "c", "d/a", "d.e/a", "d/.a", ".a", "__m__/a", "__m__", "a/", "./b", "ü", "a\n"])
+STEMS = st.sampled_from(
+    ["a", "b", "c", "d/a", "d.e/a", "d/.a", ".a", "__m__/a", "__m__", "a/", "./b", "ü", "a\n"]
+)
 SUFFIXES = st.sampled_from(["", ".jpg", ".JPG", ".txt", ".json", ".x.png", ".npy", ".", ".txt\n"])
 MEMBERS = st.lists(st.tuples(STEMS, SUFFIXES, st.binary(max_size=700)), max_size=12)
 FORMS = st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -1,0 +1,66 @@
+"""What all tests share: one Ray for the session, and the demo pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from curate.backends import Backend
+from curate.backends.local import LocalBackend
+
+_HERE = Path(__file__).parent
+# Ray's workers and other children import `pools` and the test-only stages as this process does.
+_PLACES = (str(_HERE), str(_HERE / "engine"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        old = os.environ.get("PYTHONPATH", "")
+        patch.setenv("PYTHONPATH", os.pathsep.join([*_PLACES, *([old] if old else [])]))
+        for place in _PLACES:
+            patch.syspath_prepend(place)
+        yield
+
+
+@pytest.fixture(scope="session")
+def ray_of_two(_importable: None) -> Iterator[None]:
+    """One Ray with two workers for the whole session: its start takes seconds."""
+    from curate.backends.ray import RayBackend
+
+    backend = RayBackend(workers=2)
+    yield
+    backend.close()
+
+
+def _on_ray() -> Backend:
+    from curate.backends.ray import RayBackend
+
+    return RayBackend()  # takes the session's
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+def start(request: pytest.FixtureRequest) -> Callable[[], Backend]:
+    """How a backend is started, for tests that must hold on both."""
+    if request.param == "local":
+        return LocalBackend
+    request.getfixturevalue("ray_of_two")
+    return _on_ray
+
+
+@pytest.fixture(scope="session")
+def on_ray(ray_of_two: None) -> Callable[[], Backend]:
+    return _on_ray
+
+
+@pytest.fixture(scope="session")
+def demo_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs and documents with every planted defect there is."""
+    from curate.demo import generate
+
+    folder = tmp_path_factory.mktemp("demo")
+    generate(folder, pairs=110, documents=10, seed=5)
+    return folder
