@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,11 +24,12 @@ from curate.frames import Frames
 from curate.plan import Op
 from curate.prior import Prior
 from curate.sample import Ints, Mask, View
-from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Out
+from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Born, Out
 from curate.stage import Op as Opened
 
 T = TypeVar("T")
 KEPT = ""  # verdict of an item that an op has seen and let pass
+KILLED = "error.Killed"  # of one that ended the process
 
 
 @dataclass
@@ -66,6 +67,8 @@ class Chain:
         self._opened: dict[int, Opened] = {}
         # Where set, each op's name is written there before it runs, for the post-mortem of a killed worker.
         self.breadcrumb: str | None = None
+        # Nodes that are known to kill the worker on the rows at hand: not run, their items get KILLED.
+        self.spared: Set[str] = frozenset()
 
     def replay(
         self, table: pa.Table, prior: Prior, stats: Mapping[str, NodeStats]
@@ -182,12 +185,14 @@ class Chain:
 
     def _run(self, op: Op, seen: View, frames: Frames | None) -> tuple[dict[str, pa.Array], pa.Array]:
         """Compute all items of a view: columns and verdicts, a value an item."""
+        writes, n = op.stage.writes(), len(seen.slots)
+        if op.node in self.spared:
+            return {f.name: pa.nulls(n, f.type) for f in writes}, pa.array([KILLED] * n, pa.string())
         self._leave_breadcrumb(op)
-        writes = op.stage.writes()
         size = min(op.stage.batch, Frames.BATCH) if op.transient else op.stage.batch
         pieces: list[tuple[dict[str, pa.Array], pa.Array]] = []
-        for start in range(0, len(seen.slots), size):
-            part = seen.take(np.arange(start, min(start + size, len(seen.slots))))
+        for start in range(0, n, size):
+            part = seen.take(np.arange(start, min(start + size, n)))
             pieces.append(self._run_batch(op, part, frames))
         if not pieces:
             return {f.name: pa.nulls(0, f.type) for f in writes}, pa.nulls(0, pa.string())
@@ -233,39 +238,16 @@ class Chain:
         def failed(reason: str) -> tuple[dict[str, pa.Array], pa.Array]:
             return {f.name: pa.nulls(1, f.type) for f in writes}, pa.array([reason], pa.string())
 
-        pieces = guarded(
-            op.node, ids, table, lambda t, i: self._checked(op, opened(t), t.num_rows, i), failed
-        )
+        allowed = op.stage.reasons() | PAYLOAD_REASONS | DECODE_REASONS
+
+        def work(some: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
+            return checked(op.node, writes, allowed, opened(some), some.num_rows, ids)
+
+        pieces = guarded(op.node, ids, table, work, failed)
         if len(pieces) == 1:
             return pieces[0]
         columns = {f.name: pa.concat_arrays([c[f.name] for c, _ in pieces]) for f in writes}
         return columns, pa.concat_arrays([drop for _, drop in pieces])
-
-    def _checked(
-        self, op: Op, out: Out, n: int, ids: pa.ChunkedArray
-    ) -> tuple[dict[str, pa.Array], pa.Array]:
-        """Hold a stage to what it declared."""
-        writes = op.stage.writes()
-        problem = ""
-        if set(out.columns) != set(writes.names):
-            problem = f"returned the columns {sorted(out.columns)}, but declares {sorted(writes.names)}"
-        columns = {}
-        for f in writes if not problem else []:
-            values = sample.single(out.columns[f.name])
-            if len(values) != n:
-                problem = f"returned {len(values)} values of `{f.name}` for {n} rows"
-            elif values.type != f.type:
-                problem = f"returned `{f.name}` as {values.type}, but declares {f.type}"
-            columns[f.name] = values
-        drop = pa.nulls(n, pa.string()) if out.drop is None else sample.single(out.drop)
-        given = set(pc.unique(drop).drop_null().to_pylist()) if pa.types.is_string(drop.type) else set()
-        if len(drop) != n or not pa.types.is_string(drop.type):
-            problem = problem or f"returned {len(drop)} reasons of type {drop.type} for {n} rows"
-        elif not given <= op.stage.reasons() | PAYLOAD_REASONS | DECODE_REASONS:
-            problem = problem or f"gave the reasons {sorted(given - op.stage.reasons())}, not declared"
-        if problem:
-            raise StageBug(op.node, problem, ids.to_pylist())
-        return columns, drop
 
     def _leave_breadcrumb(self, op: Op) -> None:
         if self.breadcrumb is not None:
@@ -275,16 +257,72 @@ class Chain:
                 os.fsync(file.fileno())
 
 
+def checked(
+    node: str, writes: pa.Schema, allowed: Set[str], out: Out, n: int, ids: pa.ChunkedArray
+) -> tuple[dict[str, pa.Array], pa.Array]:
+    """Hold a stage to what it declared: its columns and its reasons, one of each a row."""
+    problem = ""
+    if set(out.columns) != set(writes.names):
+        problem = f"returned the columns {sorted(out.columns)}, but declares {sorted(writes.names)}"
+    columns = {}
+    for f in writes if not problem else []:
+        values = sample.single(out.columns[f.name])
+        if len(values) != n:
+            problem = f"returned {len(values)} values of `{f.name}` for {n} rows"
+        elif values.type != f.type:
+            problem = f"returned `{f.name}` as {values.type}, but declares {f.type}"
+        columns[f.name] = values
+    drop = pa.nulls(n, pa.string()) if out.drop is None else sample.single(out.drop)
+    problem = problem or _wrong_reasons(drop, n, allowed)
+    if problem:
+        raise StageBug(node, problem, ids.to_pylist())
+    return columns, drop
+
+
+def _wrong_reasons(drop: pa.Array, n: int, allowed: Set[str]) -> str:
+    if len(drop) != n or not pa.types.is_string(drop.type):
+        return f"returned {len(drop)} reasons of type {drop.type} for {n} rows"
+    given = set(pc.unique(drop).drop_null().to_pylist())
+    return "" if given <= allowed else f"gave the reasons {sorted(given - allowed)}, not declared"
+
+
+def checked_born(
+    node: str, columns: pa.Schema, allowed: Set[str], born: Born, n: int, ids: pa.ChunkedArray
+) -> Born:
+    """The same for what an Expand gives back. `columns`: all that its children may have, as stored."""
+    children, drop = born.children, sample.single(born.drop)
+    problem = _wrong_reasons(drop, n, allowed)
+    parent, ordinal = (sample.single(a).to_numpy(zero_copy_only=False) for a in (born.parent, born.ordinal))
+    if not len(parent) == len(ordinal) == children.num_rows:
+        problem = problem or f"{children.num_rows} children, {len(parent)} parents, {len(ordinal)} ordinals"
+    elif len(parent):
+        if parent.min() < 0 or parent.max() >= n:
+            problem = problem or f"names parents beyond the {n} it was given"
+        elif len(np.unique(np.stack([parent, ordinal]), axis=1).T) < len(parent):
+            problem = problem or "gives two children of one parent the same ordinal"
+        for name in children.column_names:
+            field = columns.field(name) if name in columns.names else None
+            if field is None or field.type != children[name].type:
+                declared = "nothing of the kind" if field is None else field.type
+                problem = problem or f"returned `{name}` as {children[name].type}, but declares {declared}"
+    if not problem and not np.array_equal(np.bincount(parent, minlength=n) == 0, pc.is_valid(drop)):
+        problem = "must give a reason for each parent without children, and for no other"
+    if problem:
+        raise StageBug(node, problem, ids.to_pylist())
+    return born
+
+
 def guarded(
     node: str,
     ids: pa.ChunkedArray,
     table: pa.Table,
     work: Callable[[pa.Table, pa.ChunkedArray], T],
-    failed: Callable[[str], T],
+    failed: Callable[[str], T] | None,
 ) -> list[T]:
     """`work` on all rows at once; where it raises, on halves, down to the guilty rows, which get `failed`.
 
-    Bugs are no property of a row: they stop the run.
+    Bugs are no property of a row: they stop the run. So does any exception where `failed` is None: of work
+    that needs all its rows at once (a Group's) no row can be blamed.
     """
     try:
         return [work(table, ids)]
@@ -294,6 +332,9 @@ def guarded(
         at = f"{type(error).__name__}: {error}{_where(error)}"
         raise StageBug(node, at, ids.to_pylist()) from error
     except Exception as error:  # noqa: BLE001 - a stage may raise anything on bad data; it costs that row
+        if failed is None:
+            at = f"{type(error).__name__}: {error}{_where(error)}"
+            raise StageBug(node, at, ids.to_pylist()) from error
         if table.num_rows <= 1:
             return [failed(f"error.{type(error).__name__}")]
         half = table.num_rows // 2

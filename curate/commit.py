@@ -95,8 +95,12 @@ class RunFolder:
         """One run at a time in a folder. The lock goes with the process, so a killed run leaves none."""
         import fcntl
 
-        self.state.mkdir(parents=True, exist_ok=True)
-        with (self.state / "lock").open("w") as file:
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            mark = (self.state / "lock").open("w")
+        except OSError as error:
+            raise RunError(f"{self.root} cannot be written: {error.strerror}") from error
+        with mark as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

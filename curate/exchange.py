@@ -7,6 +7,7 @@ reads its own batches and nothing else. Nobody holds more than one file or one b
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def keep_only(folder: Path, senders: Iterable[str]) -> None:
     """Remove what senders left that are there no more: a receiver reads every file of the folder."""
     known = set(senders)
     for path in folder.glob("*"):
-        if path.name.split(".")[0] not in known:
+        # `<sender>.arrow`, `<sender>.json`, and `.<pid>.tmp` behind them: a sender's name may hold dots
+        if re.sub(r"\.(arrow|json)(\.\d+\.tmp)?$", "", path.name) not in known:
             path.unlink()
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curate import group
 from curate.backends.local import LocalBackend
 from curate.meter import Meter
 from curate.plan import GroupStep, Plan, Segment, WriteStep
 from curate.prior import Prior
-from curate.run import Run
+from curate.run import Run, buckets_for
 from curate.segment import PartRun
 from curate.sources import Found
 
@@ -36,13 +37,14 @@ def forecast(plan: Plan, found: Mapping[str, Found], out: Path, modules: tuple[s
     told: dict[str, Forecast] = {}
     for segment in plan.segments():
         here = told[segment.id] = Forecast()
-        here.depends_on = _unsettled(segment, told)
-        for item in run.items(segment):
+        items = run.items(segment)
+        here.depends_on = _unsettled(run, segment, told)
+        for item in items:
             here.parts += 1
             if here.depends_on:
                 continue
             part = PartRun(run.context, item)
-            if part.manifest is not None and part.manifest["fingerprint"] == part.fingerprint():
+            if part.manifest is not None and part.finished(part.fingerprint()):
                 here.finished += 1
                 here.rows += part.manifest["rows"]
                 continue
@@ -55,7 +57,7 @@ def forecast(plan: Plan, found: Mapping[str, Found], out: Path, modules: tuple[s
     return told
 
 
-def _unsettled(segment: Segment, told: Mapping[str, Forecast]) -> str:
+def _unsettled(run: Run, segment: Segment, told: Mapping[str, Forecast]) -> str:
     """The node a segment's input waits for, where that is not settled by what is stored."""
     for input in segment.inputs:
         before = told[input]
@@ -63,6 +65,13 @@ def _unsettled(segment: Segment, told: Mapping[str, Forecast]) -> str:
             return before.depends_on
         if before.finished < before.parts:
             return segment.decisions or input
+    if segment.decisions:
+        step = next(s for s in run.plan.steps if isinstance(s, GroupStep) and s.id == segment.decisions)
+        parts = [item.part for item in run.items_of[step.input]]
+        manifests = [run.context.part_manifest(step.input, part) for part in parts]
+        buckets = buckets_for(step, sum(m["items"][step.level] for m in manifests))
+        if parts and not group.elected(run.context, step, parts, buckets):
+            return step.id
     return ""
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from curate.buffers import view_array
 from curate.io.payload import Payload
-from curate.pixels import Decode, decode_column
+from curate.pixels import Decode, Pixels, column, decode
 from curate.sample import View
-from curate.stage import BYTES, FULL, PIXELS
+from curate.stage import BYTES, FULL
 
 
 class Frames:
@@ -27,7 +28,7 @@ class Frames:
         self._decode = decode
         self._remember = size <= 2 * self.BATCH
         self._bytes: dict[int, bytes | str] = {}
-        self._pixels: dict[str, tuple[dict[int, int], pa.StructArray, dict[int, str]]] = {}
+        self._pixels: dict[str, dict[int, Pixels | str]] = {}
 
     def reasons(self, name: str, part: View) -> Iterator[tuple[int, str]]:
         """Items of the view whose bytes or pixels cannot be had, with the reason."""
@@ -35,22 +36,20 @@ class Frames:
         if name != BYTES:
             self._decode_items(name, part)
         for i, slot in enumerate(part.slots.tolist()):
-            data = self._bytes[slot]
-            if isinstance(data, str):
-                yield i, data
-            elif name != BYTES and slot in self._pixels[name][2]:
-                yield i, self._pixels[name][2][slot]
+            found: object = self._bytes[slot]
+            if not isinstance(found, str) and name != BYTES:
+                found = self._pixels[name][slot]
+            if isinstance(found, str):
+                yield i, found
 
     def column(self, name: str, part: View) -> pa.Array:
         """The transient column of items that have no reason against them."""
         slots = part.slots.tolist()
         if name == BYTES:
-            return pa.array([self._bytes[slot] for slot in slots], pa.large_binary())
-        places, values, _ = self._pixels[name]
-        wanted = [places[slot] for slot in slots]
-        if wanted == list(range(len(values))):
-            return values
-        return values.take(pa.array(wanted, pa.int64()))
+            return view_array([self._bytes[slot] for slot in slots])
+        known = self._pixels[name]
+        found = [known[slot] for slot in slots]
+        return column([f for f in found if not isinstance(f, str)])
 
     def _load(self, part: View) -> None:
         if not self._remember:
@@ -64,16 +63,10 @@ class Frames:
             self._bytes[int(part.slots[i])] = data if data != b"" else "empty"
 
     def _decode_items(self, name: str, part: View) -> None:
-        known = self._pixels.get(name) if self._remember else None
-        places, values, bad = known or ({}, pa.array([], PIXELS), {})
-        slots = part.slots.tolist()
-        new = [s for s in slots if s not in places and s not in bad and isinstance(self._bytes[s], bytes)]
-        if new or known is None:
-            fresh, reasons = decode_column([self._bytes[s] for s in new], self._decode, full=name == FULL)
-            whole = [i for i, reason in enumerate(reasons) if reason is None]
-            bad = bad | {s: r for s, r in zip(new, reasons, strict=True) if r is not None}
-            if len(whole) < len(new):
-                fresh = fresh.take(pa.array(whole, pa.int64()))
-            places = places | {new[i]: len(values) + k for k, i in enumerate(whole)}
-            values = fresh if len(values) == 0 else pa.concat_arrays([values, fresh])
-            self._pixels[name] = (places, values, bad)
+        known = self._pixels.setdefault(name, {})
+        if not self._remember:
+            known.clear()
+        for slot in part.slots.tolist():
+            data = self._bytes[slot]
+            if slot not in known and not isinstance(data, str):
+                known[slot] = decode(data, self._decode, full=name == FULL)

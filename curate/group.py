@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import exchange, sample
+from curate.apply import checked, guarded
 from curate.commit import read_json, write_json
 from curate.errors import StageBug
 from curate.plan import GroupStep
@@ -32,14 +33,18 @@ def send_keys(context: Context, node: str, part: str, number: int, buckets: int)
     step = _step(context, node)
     folder = context.folder.group(node) / "keys"
     upstream = context.part_manifest(step.input, part)["digest"]
-    print_ = fingerprint(step.fingerprint, upstream, number, buckets)
+    print_ = keys_print(step, upstream, number, buckets)
     done = read_json(folder / f"{part}.json")
     if done is not None and done["fingerprint"] == print_:
         return done
     reads = {*step.reads, "sample_id", "dataset", "source", "shape"}
     table = survivors(context, (step.input, part), frozenset(reads | {"layout"}))
     seen = sample.view(table, step.level, reads)
-    keys = step.stage.keys(seen.table.select(sorted(reads)))
+    offered = seen.table.select(sorted(reads))
+    ids = seen.table["sample_id"]
+    keys = sample.single(guarded(node, ids, offered, lambda t, _: step.stage.keys(t), None)[0])
+    if len(keys) != offered.num_rows or not pa.types.is_list(keys.type):
+        raise StageBug(node, f"gave {len(keys)} lists of keys as {keys.type} for {offered.num_rows} items")
     lists = pc.fill_null(pc.list_value_length(keys), 0).to_numpy(zero_copy_only=False)
     if not step.stage.linked and len(lists) and lists.max() > 1:
         raise StageBug(node, "gives an item several keys without linking them", [])
@@ -84,6 +89,26 @@ def _bucket(keys: pa.Array, n: int) -> Ints:
     return found
 
 
+def keys_print(step: GroupStep, upstream: str, number: int, buckets: int) -> str:
+    """Of what decides the keys of one part."""
+    return fingerprint(step.fingerprint, upstream, number, buckets)
+
+
+def decisions_print(step: GroupStep, keys: list[str], buckets: int) -> str:
+    """Of what decides an election: the keys of all parts."""
+    return fingerprint(step.fingerprint, keys, buckets)
+
+
+def elected(context: Context, step: GroupStep, parts: list[str], buckets: int) -> bool:
+    """Whether the decisions in the run folder are those that an election would give now."""
+    digests = [context.part_manifest(step.input, part)["digest"] for part in parts]
+    keys = [keys_print(step, digest, i, buckets) for i, digest in enumerate(digests)]
+    print_ = decisions_print(step, keys, buckets)
+    folder = context.folder.group(step.id) / "decisions"
+    notes = [read_json(folder / f"{bucket:06d}.json") for bucket in range(buckets)]
+    return all(note is not None and note["fingerprint"] == print_ for note in notes)
+
+
 def decide(context: Context, node: str, bucket: int, buckets: int, parts: int, print_: str) -> dict[str, Any]:
     """All decisions of one bucket, sorted back to the parts they belong to."""
     step = _step(context, node)
@@ -96,9 +121,12 @@ def decide(context: Context, node: str, bucket: int, buckets: int, parts: int, p
     table = _linked(step, table) if step.stage.linked else _by_key(step, table)
     reads = [*step.reads, "sample_id", "shape", "component"]
     reads = list(dict.fromkeys([*reads, *(["neighbours"] if step.stage.linked else [])]))
-    out = step.stage.elect(table.select(reads))
-    drop = pa.nulls(table.num_rows, pa.string()) if out.drop is None else sample.single(out.drop)
-    columns = {f.name: sample.single(out.columns[f.name]).cast(f.type) for f in step.stage.writes()}
+    writes, allowed = step.stage.writes(), step.stage.reasons()
+
+    def elect(members: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
+        return checked(node, writes, allowed, step.stage.elect(members), members.num_rows, ids)
+
+    columns, drop = guarded(node, table["sample_id"], table.select(reads), elect, None)[0]
     told = [pc.is_valid(a) for a in (drop, *columns.values())]
     some = told[0]
     for other in told[1:]:
@@ -106,9 +134,6 @@ def decide(context: Context, node: str, bucket: int, buckets: int, parts: int, p
     decisions = pa.table({**{n: table[n] for n in _PLACE}, "drop": drop, **columns}).filter(some)
     number = decisions["part"].to_numpy()
     exchange.write(folder, sender, decisions.drop_columns(["part"]), number, parts)
-    given = set(pc.unique(drop).drop_null().to_pylist())
-    if not given <= step.stage.reasons():
-        raise StageBug(node, f"gave the reasons {sorted(given - step.stage.reasons())}, not declared")
     n_components = len(pc.unique(table["component"]))
     result = {"fingerprint": print_, "components": n_components, "decisions": decisions.num_rows}
     write_json(folder / f"{sender}.json", result)
@@ -139,7 +164,9 @@ def _linked(step: GroupStep, table: pa.Table) -> pa.Table:
     """Verified edges within buckets, connected over all of them; one row an item."""
     place = np.stack([table["part"].to_numpy(), table["slot"].to_numpy()], axis=1)
     _, first, item = np.unique(place, axis=0, return_index=True, return_inverse=True)
-    item = item.ravel()
+    # numbered by what they are, not by where they lie: no cut of the input can change a component's number
+    by_name = pc.sort_indices(table.take(pa.array(first)), sort_keys=list(_TIES)).to_numpy().astype(np.int64)
+    first, item = first[by_name], np.argsort(by_name)[item.ravel()]
     order = pc.sort_indices(table, sort_keys=[("key", "ascending"), *_TIES])
     table_by_key = table.take(order)
     items = item[order.to_numpy()]
@@ -148,7 +175,8 @@ def _linked(step: GroupStep, table: pa.Table) -> pa.Table:
     edges = [np.zeros((0, 2), dtype=np.int64)]
     for rows in np.split(np.arange(len(keys)), cuts):
         if len(rows) > 1:
-            found = step.stage.link(table_by_key.slice(int(rows[0]), len(rows)))
+            bucket = table_by_key.slice(int(rows[0]), len(rows))
+            found = guarded(step.id, bucket["sample_id"], bucket, lambda t, _: step.stage.link(t), None)[0]
             pair = np.stack([found["left"].to_numpy(), found["right"].to_numpy()], axis=1)
             edges.append(items[rows[0] + pair.astype(np.int64)])
     links = np.unique(np.sort(np.concatenate(edges), axis=1), axis=0)

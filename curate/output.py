@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import exchange
+from curate import exchange, sample
 from curate.commit import read_json, sha256_file, write_atomic, write_json
 from curate.io.sink import Shard
 from curate.plan import WriteStep
@@ -79,12 +79,24 @@ def write_shard(
         if all((building / f).exists() for f in done["files"]):
             return done
     tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
-    rows = pa.concat_tables(tables).slice(start, stop - start).combine_chunks().drop_columns(list(_ORDER))
+    rows = _with_twins(pa.concat_tables(tables)).slice(start, stop - start)
+    rows = rows.combine_chunks().drop_columns(list(_ORDER))
     building.mkdir(parents=True, exist_ok=True)
     made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
     result = {**asdict(made), "fingerprint": print_, "number": shard}
     write_json(work / "shards" / f"{name}.json", result)
     return result
+
+
+def _with_twins(rows: pa.Table) -> pa.Table:
+    """How many rows of the same id stand before each: their keys must differ. In hashed order they are
+    neighbours, and a bucket holds all of them; in source order only those of these buckets are seen."""
+    ids = sample.single(rows["sample_id"]).dictionary_encode().indices.to_numpy()
+    order = np.argsort(ids, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(ids[order]) != 0]) if len(ids) else np.zeros(0, dtype=np.int64)
+    before = np.empty(len(ids), dtype=np.int64)
+    before[order] = np.arange(len(ids)) - np.repeat(first, np.diff(np.r_[first, len(ids)]))
+    return rows.append_column("twin", pa.array(before))
 
 
 def _sorted(step: WriteStep, table: pa.Table) -> pa.Table:
@@ -138,6 +150,8 @@ def publish(
     files = {f: {"bytes": (building / f).stat().st_size, "sha256": sha256_file(building / f)} for f in present}
     size = sum((building / f).stat().st_size for f in present)
     write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
+    # an older note would vouch for the new files if this ended between the two
+    (work / "published.json").unlink(missing_ok=True)
     context.folder.publish(building, context.folder.root / node)
     shutil.rmtree(work / "shards", ignore_errors=True)
     result = {**totals, "bytes": size, "fingerprint": print_}

@@ -32,6 +32,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from curate.buffers import view_array
+from curate.errors import BUGS
 from curate.stage import PIXELS
 
 if TYPE_CHECKING:
@@ -101,8 +103,7 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     kind = _kind(data)
     if kind is None:
         return "corrupt"
-    fault = _container_fault(kind, data)
-    if fault:
+    if fault := _container_fault(kind, data):
         return fault
     image = _try(_open, kind, data)
     if isinstance(image, str):
@@ -118,7 +119,7 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     frame, alpha, animated, orientation = read
     if orientation >= 5:  # the four that swap the sides
         width, height = height, width
-    return Pixels(_upright(frame, orientation), height, width, kind, animated, alpha)
+    return Pixels(np.ascontiguousarray(_upright(frame, orientation)), height, width, kind, animated, alpha)
 
 
 def decode_column(
@@ -134,19 +135,12 @@ def decode_column(
         found = decode(blob, how, full) if isinstance(blob, bytes) else (blob or "missing")
         images.append(None if isinstance(found, str) else found)
         reasons.append(found if isinstance(found, str) else None)
-    return _column(images), reasons
+    return column(images), reasons
 
 
-def _column(images: Sequence[Pixels | None]) -> pa.StructArray:
-    """One buffer for all pixels: each image is copied once, and stages view it in place."""
-    offsets = np.zeros(len(images) + 1, dtype=np.int64)
-    np.cumsum([0 if i is None else i.data.nbytes for i in images], out=offsets[1:])
-    data = np.empty(int(offsets[-1]), dtype=np.uint8)
-    for image, start, end in zip(images, offsets[:-1], offsets[1:], strict=True):
-        if image is not None:
-            data[start:end].reshape(image.data.shape)[...] = image.data
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    columns = {
+def column(images: Sequence[Pixels | None]) -> pa.StructArray:
+    """The PIXELS column of decoded images, viewed where they lie; None makes a null."""
+    columns: dict[str, list[Any]] = {
         "height": [i and i.data.shape[0] for i in images],
         "width": [i and i.data.shape[1] for i in images],
         "true_height": [i and i.true_height for i in images],
@@ -155,12 +149,8 @@ def _column(images: Sequence[Pixels | None]) -> pa.StructArray:
         "animated": [i and i.animated for i in images],
         "alpha": [i and i.alpha for i in images],
     }
-    arrays = [
-        pa.Array.from_buffers(field.type, len(images), buffers)
-        if field.name == "data"
-        else pa.array(columns[field.name], field.type)
-        for field in PIXELS
-    ]
+    data = view_array([i and i.data.reshape(-1) for i in images])
+    arrays = [data if f.name == "data" else pa.array(columns[f.name], f.type) for f in PIXELS]
     missing = pa.array([i is None for i in images], pa.bool_())
     return pa.StructArray.from_arrays(arrays, fields=list(PIXELS), mask=missing)
 
@@ -204,7 +194,7 @@ def _png_fault(data: bytes) -> str | None:
 def _try(step: Callable[..., T], *arguments: Any) -> T | str:
     """The step's result, or the reason why a decoder refused the data.
 
-    Decoders raise anything on bad data (ValueError, SyntaxError, KeyError, struct.error, zlib.error ...), so
+    Decoders raise anything on bad data (ValueError, SyntaxError, TypeError, struct.error, zlib.error ...), so
     this is one of the two broad handlers of the repository. What no data can cause is raised on.
     """
     from PIL import Image
@@ -215,11 +205,21 @@ def _try(step: Callable[..., T], *arguments: Any) -> T | str:
         raise
     except Image.DecompressionBombError:
         return "bomb"
-    except Exception as problem:  # noqa: BLE001
+    except Exception as problem:
+        if isinstance(problem, BUGS) and _raised_here(problem):
+            raise
         text = str(problem).lower()
         if any(words in text for words in _TEXT_BOMB):
             return "bomb"
         return "truncated" if any(words in text for words in _ENDS_EARLY) else "corrupt"
+
+
+def _raised_here(problem: BaseException) -> bool:
+    """By a line of this file, not by a decoder's: then a type among BUGS is our mistake."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == __file__
 
 
 def _blame(reason: str, kind: str, data: bytes) -> str:

@@ -15,9 +15,10 @@ from curate import sample
 from curate.errors import RecipeError, nearest
 from curate.io.sink import Write
 from curate.io.source import Read
+from curate.pixels import Decode
 from curate.recipe import Recipe
 from curate.sample import Level, level_of
-from curate.stage import TRANSIENT, Expand, Group, Map, Stage, fingerprint
+from curate.stage import CANONICAL, FULL, TRANSIENT, Expand, Group, Map, Stage, fingerprint
 
 _INDEXES = {"image_index": pa.int32(), "text_index": pa.int32()}
 
@@ -156,6 +157,13 @@ def _stored(name: str, type: pa.DataType) -> pa.Field:
 
 def stored_schema(columns: Columns) -> pa.Schema:
     return pa.schema([_stored(name, c.type) for name, c in columns.items()])
+
+
+def _decode_print(decode: Decode, transient: tuple[str, ...]) -> dict[str, int] | None:
+    """What of the canonical decode decides an op's results: nothing where it reads bytes alone."""
+    if CANONICAL in transient:
+        return decode.model_dump()
+    return {"max_pixels": decode.max_pixels} if FULL in transient else None
 
 
 def make(recipe: Recipe) -> Plan:
@@ -361,7 +369,7 @@ class _Planner:
             # bytes and pixels follow from where the image lies
             sources = sorted({*stored, *(("image_ref", "dataset") if transient else ())})
             prints = [(r, after[r].fingerprint if r in after else "") for r in sources]
-            decode = self.recipe.decode.model_dump() if transient else None
+            decode = _decode_print(self.recipe.decode, transient)
             print_ = fingerprint(stage.identity(), level, prints, decode)
             shows_fate = any(level_of(r) not in (level, "sample") or r == "layout" for r in stored)
             volatile = (

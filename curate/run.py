@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate import exchange, ledger, output
+from curate import exchange, group, ledger, output
 from curate.apply import NodeStats
 from curate.backends import Backend
 from curate.commit import RunFolder, read_json, write_atomic, write_json
-from curate.errors import CurateError, RunError, StageBug
+from curate.errors import RunError, StageBug
 from curate.io.source import Part
 from curate.meter import Meter
 from curate.plan import GroupStep, Plan, Segment, WriteStep
@@ -70,7 +71,7 @@ class Run:
                 self._clean()
                 for output_id in [w.id for w in self.plan.writes()]:
                     ledger.prove(output_id, self._balance(output_id))
-            except (CurateError, KeyboardInterrupt) as error:
+            except BaseException as error:
                 self._report("failed", began, str(error) or type(error).__name__)
                 raise
             finally:
@@ -169,8 +170,9 @@ class Run:
 
     def _group(self, backend: Backend, step: GroupStep) -> None:
         items = self.items_of[step.input]
-        total = self.item_totals[step.input][step.level]
-        buckets = 1 if step.stage.linked else max(1, -(-total // _GROUP_ITEMS))
+        if not items:
+            return
+        buckets = buckets_for(step, self.item_totals[step.input][step.level])
         folder = self.folder.group(step.id)
         exchange.keep_only(folder / "keys", [i.part for i in items])
         exchange.keep_only(folder / "decisions", [f"{b:06d}" for b in range(buckets)])
@@ -183,7 +185,7 @@ class Run:
             prints[number] = sent["fingerprint"]
             self.stats[step.id].computed += sent["items"]
             self.meter.advance()
-        print_ = fingerprint(step.fingerprint, prints, buckets)
+        print_ = group.decisions_print(step, prints, buckets)
         self.meter.step(f"{step.id}: electing", buckets)
         decide = [
             {"node": step.id, "bucket": b, "buckets": buckets, "parts": len(items), "print_": print_}
@@ -240,11 +242,15 @@ class Run:
                 node, problem, ids = result["bug"]
                 given = result["arguments"]
                 where = f"{given['segment']}/{given['part']}" if task == "part" else ""
-                replay = f"curate run {self.folder.root}/recipe.yaml --out {self.folder.root} --replay {where}"
-                raise StageBug(node, problem, ids, replay if where else "")
+                raise StageBug(node, problem, ids, self._replay_command(where) if where else "")
             if "failure" in result:
                 raise RunError(result["failure"])
             yield number, result
+
+    def _replay_command(self, where: str) -> str:
+        out = str(self.folder.root)
+        words = ["curate", "run", f"{out}/recipe.yaml", "--out", out, "--replay", where]
+        return shlex.join(words + [word for m in self.job.modules for word in ("--stages", m)])
 
     # -- accounts -----------------------------------------------------------------------------------------
 
@@ -307,15 +313,23 @@ class Run:
         return {"id": id, "stage": str(getattr(named, "stage", "")), **shown}
 
     def _clean(self) -> None:
-        """Ledger files of parts that are no more would be counted by whoever reads the folder."""
+        """Ledger files of parts that are no more would be counted by whoever reads the folder.
+
+        What a killed run left half-written goes as well.
+        """
         known = {
             self.folder.ledger_file(segment, item.part)
             for segment, items in self.items_of.items()
             for item in items
         }
-        for path in self.folder.ledger.glob("*.parquet"):
+        for path in self.folder.ledger.glob("*"):
             if path not in known:
                 path.unlink()
+
+
+def buckets_for(step: GroupStep, items: int) -> int:
+    """How many tasks an election is cut into. Edges cross buckets, so what is linked is not cut."""
+    return 1 if step.stage.linked else max(1, -(-items // _GROUP_ITEMS))
 
 
 def _most(dropped: Counter[str]) -> str:

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import exchange, ledger, sample
-from curate.apply import NodeStats, guarded
+from curate.apply import NodeStats, checked_born, guarded
 from curate.commit import read_json, write_table
 from curate.errors import RunError
 from curate.frames import Frames
+from curate.io.payload import unquote
 from curate.io.source import Part
-from curate.ledger import ABSENT, split_drop
+from curate.ledger import ABSENT, fate_of, split_drop
 from curate.pixels import decoded
 from curate.plan import Columns, Segment, stored_schema
 from curate.prior import Prior, carry_over
@@ -79,6 +80,7 @@ class PartRun:
         self.stats = {node: NodeStats() for node in self._node_names()}
         self.manifest = read_json(context.folder.manifest(item.segment, item.part))
         self.part = Part.from_json(item.source) if item.source else None
+        self.decoded_elsewhere = 0  # images decoded in subprocesses
 
     def _node_names(self) -> list[str]:
         names = [*self.segment.nodes, *(op.node for op in self.segment.ops)]
@@ -102,6 +104,26 @@ class PartRun:
     def _read_print(self) -> str:
         return self.segment.columns["sample_id"].fingerprint
 
+    def _outside(self, table: pa.Table) -> str:
+        """Identity of the image files that rows point to and that are no part of the part's own files."""
+        assert self.segment.source is not None
+        storage = self.context.storages[self.segment.source.dataset()]
+        references = pc.unique(sample.flat(table["image_ref"])).drop_null().to_pylist()
+        told = []
+        for path in sorted(unquote(r) for r in references if "#" not in r):
+            try:
+                told.append([path, storage.stat(path).identity])
+            except FileNotFoundError:
+                told.append([path, ""])
+        return fingerprint(told) if told else ""
+
+    def _outside_changed(self) -> bool:
+        """Whether an image beside the part's own files was replaced since an earlier run read it."""
+        if self.manifest is None or not self.manifest.get("outside"):
+            return False
+        stored = self.stored()
+        return stored is None or self._outside(stored) != self.manifest["outside"]
+
     def _decisions(self) -> pa.Table:
         folder = self.context.folder.group(self.segment.decisions) / "decisions"
         return exchange.read(folder, self.item.number)
@@ -109,9 +131,8 @@ class PartRun:
     def run(self) -> dict[str, Any]:
         """Finish the part, unless it is finished already. Returns its manifest with `reused_part`."""
         print_ = self.fingerprint()
-        if self.manifest is not None and self.manifest["fingerprint"] == print_:
-            if self.context.folder.ledger_file(self.item.segment, self.item.part).exists():
-                return {**self.manifest, "reused_part": True}
+        if self.manifest is not None and self.finished(print_):
+            return {**self.manifest, "reused_part": True}
         from curate import isolate
 
         decodes = decoded()
@@ -125,7 +146,16 @@ class PartRun:
             else:
                 fresh = self.compute(base, prior, late)
         table = self._whole(done, places, fresh, late)
-        return self._commit(table, parents, stored, print_, decoded() - decodes)
+        return self._commit(table, parents, stored, print_, decoded() - decodes + self.decoded_elsewhere)
+
+    def finished(self, print_: str) -> bool:
+        """Whether nothing is left to do: what was put off is asked again."""
+        found = self.manifest
+        if found is None or found["fingerprint"] != print_ or self._outside_changed():
+            return False
+        reasons = [reason for node in found["nodes"].values() for reason in node["dropped"]]
+        told = self.context.folder.ledger_file(self.item.segment, self.item.part)
+        return told.exists() and not any(fate_of(reason) == "deferred" for reason in reasons)
 
     def stored(self) -> pa.Table | None:
         """The part's rows of an earlier run, whatever their fate was."""
@@ -158,7 +188,8 @@ class PartRun:
         assert source is not None
         schema = pa.unify_schemas([sample.BASE, source.writes()])
         earlier = self.manifest
-        if earlier is not None and earlier.get("birth") == [part.identity, self._read_print()]:
+        same = earlier is not None and earlier.get("birth") == [part.identity, self._read_print()]
+        if same and not self._outside_changed():
             stored = self.stored()
             if stored is not None:
                 # a drop of the source itself is part of the row; any other is decided again
@@ -215,7 +246,13 @@ class PartRun:
             none = pa.array([], pa.int64())
             return Born(pa.table({}), none, none, pa.array([reason], pa.string()))
 
-        pieces = guarded(stage.id, parents["sample_id"], living, lambda t, _: opened(t), failed)
+        schema = stored_schema(self._merged())
+        allowed = stage.reasons() | {EXPANDED}
+
+        def work(some: pa.Table, ids: pa.ChunkedArray) -> Born:
+            return checked_born(stage.id, schema, allowed, opened(some), some.num_rows, ids)
+
+        pieces = guarded(stage.id, parents["sample_id"], living, work, failed)
         children, drops, first = [], [], 0
         for born in pieces:
             drop = sample.single(born.drop)
@@ -224,7 +261,6 @@ class PartRun:
                 children.append(self._children(stage.id, parents, born, rows))
             drops.append(drop)
             first += len(drop)
-        schema = stored_schema(self._merged())
         table = pa.concat_tables([sample.align(c, schema) for c in children] or [schema.empty_table()])
         fate = pc.binary_join_element_wise(
             stage.id, pc.fill_null(pa.concat_arrays(drops), EXPANDED) if drops else pa.array([], pa.string()), ":"
@@ -233,9 +269,9 @@ class PartRun:
         stats.rows_in += parents.num_rows
         stats.rows_out += table.num_rows
         stats.computed += parents.num_rows
-        for drop in fate.to_pylist():
-            stats.dropped[split_drop(drop)[1]] += 1
+        stats.dropped.update(split_drop(drop)[1] for drop in fate.to_pylist())
         stats.dropped.pop(EXPANDED, None)
+        stats.errors += sum(n for reason, n in stats.dropped.items() if fate_of(reason) == "errors")
         return table.combine_chunks(), sample.set_column(parents, "drop", fate)
 
     @staticmethod
@@ -319,6 +355,7 @@ class PartRun:
             "upstream": list(self.item.upstream),
             "fingerprint": print_,
             "birth": [self.part.identity, self._read_print()] if self.part else [],
+            "outside": self._outside(table) if self.part else "",
             "kept": segment.fingerprints(),
             "rows": table.num_rows,
             "survivors": int(alive.sum()),
@@ -328,8 +365,12 @@ class PartRun:
             "decoded": decodes,
         }
         own = self._stored(table, stored)
-        write_table(context.folder.ledger_file(segment.id, self.item.part), rows)
+        # A part is finished when both are there. The old ledger goes first: beside a manifest, one of another
+        # run that was cut short here would pass for its own.
+        told = context.folder.ledger_file(segment.id, self.item.part)
+        told.unlink(missing_ok=True)
         context.folder.commit_part(segment.id, self.item.part, own, manifest)
+        write_table(told, rows)
         return {**manifest, "reused_part": False}
 
     def _stored(self, table: pa.Table, stored: pa.Table | None) -> pa.Table:
@@ -339,15 +380,22 @@ class PartRun:
         if not self.segment.stores_all:
             engine = [n for n in table.column_names if "." in n]
             table = table.select([*_STATE, *self.segment.own, *engine])
-        if stored is None or stored.schema != table.schema:
+        if self.segment.source is not None or stored is None or stored.schema != table.schema:
             return table
-        gone = np.setdiff1d(np.arange(stored.num_rows), prior.rows[prior.rows >= 0])
-        if self.segment.source is not None or not 0 < len(gone) <= table.num_rows:
-            return table
-        # rows that do not come this far now: kept for the day when they do
-        ghosts = stored.take(pa.array(gone))
-        absent = pa.array([ABSENT] * len(gone), pa.string())
+        # rows that do not come this far now: kept for the day when they do, as long as their origin is there
+        origin = "sample_id" if self.segment.expand is None else "parent"
+        here = pc.is_in(stored["sample_id"], value_set=sample.single(table["sample_id"]))
+        known = pc.is_in(stored[origin], value_set=self._upstream_ids())
+        ghosts = stored.filter(pc.and_not(known, here))
+        absent = pa.array([ABSENT] * ghosts.num_rows, pa.string())
         return pa.concat_tables([table, sample.set_column(ghosts, "drop", absent)]).combine_chunks()
+
+    def _upstream_ids(self) -> pa.Array:
+        """Every row of the part before, those that died or do not come that far included."""
+        segment, part = self.item.upstream
+        name = str(self.context.part_manifest(segment, part)["data"])
+        path = self.context.folder.manifest(segment, part).parent / name
+        return sample.single(pq.read_table(path, columns=["sample_id"])["sample_id"])
 
 
 def _only_from(table: pa.Table, name: str, node: str) -> pa.Table:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from curate.sample import Level
 
 # Columns that the engine supplies at image level and never stores.
-#   image_bytes         large_binary, the encoded file
+#   image_bytes         binary_view, the encoded file
 #   image_pixels        PIXELS, the recipe's canonical decode (short side >= decode.short_side)
 #   image_pixels_full   PIXELS, undiminished
 BYTES, CANONICAL, FULL = "image_bytes", "image_pixels", "image_pixels_full"
@@ -25,7 +25,7 @@ PIXELS = pa.struct(
     [
         ("height", pa.int32()),  # of `data`
         ("width", pa.int32()),
-        ("data", pa.large_binary()),  # uint8 RGB, height * width * 3, upright, sRGB, alpha on white
+        ("data", pa.binary_view()),  # uint8 RGB, height * width * 3, upright, sRGB, alpha on white
         ("true_height", pa.int32()),  # of the file, upright
         ("true_width", pa.int32()),
         ("format", pa.string()),  # jpeg, png, webp, gif ...
@@ -33,7 +33,7 @@ PIXELS = pa.struct(
         ("alpha", pa.bool_()),
     ]
 )
-TRANSIENT: dict[str, pa.DataType] = {BYTES: pa.large_binary(), CANONICAL: PIXELS, FULL: PIXELS}
+TRANSIENT: dict[str, pa.DataType] = {BYTES: pa.binary_view(), CANONICAL: PIXELS, FULL: PIXELS}
 # Reasons that the engine itself gives where a stage asks for one of these and it cannot be had.
 PAYLOAD_REASONS = frozenset({"missing", "empty", "oversized"})
 DECODE_REASONS = frozenset({"corrupt", "truncated", "bomb"})

@@ -34,8 +34,12 @@ class Bound(BaseModel):
 
     min: StrictInt | StrictFloat | None = None
     max: StrictInt | StrictFloat | None = None
-    in_: tuple[Value, ...] | None = Field(default=None, alias="in", description="The values that may stay.")
-    not_in: tuple[Value, ...] | None = Field(default=None, description="The values that may not stay.")
+    in_: tuple[Value, ...] | None = Field(
+        default=None, min_length=1, alias="in", description="The values that may stay."
+    )
+    not_in: tuple[Value, ...] | None = Field(
+        default=None, min_length=1, description="The values that may not stay."
+    )
     missing: Literal["drop", "keep"] = Field(default="drop", description="What happens to a null.")
 
     @model_validator(mode="after")

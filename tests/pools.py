@@ -92,17 +92,17 @@ def write_pages(folder: Path, count: int, images: int = 3) -> str:
     return f"{folder}/*.html"
 
 
-def chain(path: str, *, minimum: int = 44, shard_size: int = 16, part_rows: int = 2048, **read: Any) -> Recipe:
-    """The common recipe: read, probe, bound, hash, dedup, write."""
+def chain(path: str, *, minimum: int = 44, shard_size: int = 32, part_rows: int = 2048) -> Recipe:
+    """The common recipe: read, probe, bound, hash, dedup, count letters, write."""
     return {
         "name": "chain",
         "nodes": [
-            {"id": "raw", "stage": "read_webdataset", "path": path, "part_rows": part_rows, **read},
+            {"id": "raw", "stage": "read_webdataset", "path": path, "part_rows": part_rows},
             {"stage": "probe"},
             {"id": "size", "stage": "keep", "bounds": {"image_width": {"min": minimum}}},
             {"stage": "sha256"},
             {"id": "dedup", "stage": "exact", "key": "image_sha256"},
-            {"id": "words", "stage": "text_stats"},
+            {"id": "words", "stage": "letters"},
             {"id": "out", "stage": "write_webdataset", "shard_size": shard_size},
         ],
     }
@@ -114,7 +114,7 @@ def with_node(recipe: Recipe, id: str, **fields: Any) -> Recipe:
     return {**recipe, "nodes": nodes}
 
 
-def planned(recipe: Recipe, modules: Sequence[str] = ()) -> tuple[Plan, Mapping[str, Found]]:
+def planned(recipe: Recipe, modules: Sequence[str] = ODD) -> tuple[Plan, Mapping[str, Found]]:
     plan = make(parse(yaml.safe_dump(dict(recipe)), (), tuple(modules)))
     return plan, discover(plan, Path.cwd())
 
@@ -122,7 +122,7 @@ def planned(recipe: Recipe, modules: Sequence[str] = ()) -> tuple[Plan, Mapping[
 def run(
     recipe: Recipe,
     out: Path,
-    modules: Sequence[str] = (),
+    modules: Sequence[str] = ODD,
     start: Callable[[], Backend] = LocalBackend,
 ) -> dict[str, Any]:
     """Run a recipe in `out`; returns run.json, as read back from the folder."""
@@ -174,7 +174,5 @@ def dead(out: Path, output: str | None = None, level: str = "sample") -> dict[st
 def raw_rows(source: Read, found: Found) -> pa.Table:
     """All rows of a source, read through the source alone: nothing of the engine is in between."""
     storage = LocalStorage(found.root)
-    tables = [
-        source.rows(storage, part) for files in found.groups().values() for part in source.split(storage, files)
-    ]
-    return pa.concat_tables(tables)
+    parts = [part for files in found.groups().values() for part in source.split(storage, files)]
+    return pa.concat_tables([source.rows(storage, part) for part in parts])

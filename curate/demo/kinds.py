@@ -79,7 +79,7 @@ CAUGHT_BY: dict[str, str] = {
     "personal_data": r"pii|personal|e_?mail|phone|privacy",
     "low_quality": r"blur|sharp|noise|image_quality|aesthetic|entropy|contrast|compress|jpeg|detail|flat",
     "watermark": r"watermark",
-    "tar_truncated": r"truncated|corrupt|missing|incomplete",
+    "tar_truncated": r"truncated|cut_short|corrupt|missing|incomplete",
     "exact_duplicate_document": r"duplicate",
     "near_duplicate_document": r"duplicate",
     "empty_document": r"empty|missing|no_(text|image)|words|chars|text_length",

@@ -45,21 +45,29 @@ def generate(
 
     The same (pairs, documents, seed, held_out) gives the same bytes, with any number of workers. With
     `held_out` the pool is drawn from object classes, fonts and a style that a normal pool never uses.
+
+    Raises FileExistsError for a `root` that holds a pairs or docs folder but no truth.jsonl: that is not an
+    earlier pool, so not to be deleted.
     """
     if pairs < 0 or documents < 0:
         raise ValueError("pairs and documents must not be negative")
     pool = Pool(seed, held_out)
+    path = root / "truth.jsonl"
     for folder in (root / "pairs", root / "docs"):
         if folder.exists():
+            if not path.exists():  # somebody's own folder of that name is not ours to replace
+                raise FileExistsError(
+                    f"{folder} exists and there is no {path.name} beside it: not a demo pool"
+                )
             shutil.rmtree(folder)
     (root / "pairs").mkdir(parents=True)
+    path.touch()  # marks the folders as ours even if this run is interrupted
     rows: list[Facts] = []
     for block, (data, facts) in enumerate(_shards(pool, pairs, workers)):
         (root / "pairs" / f"{block:05d}.tar").write_bytes(data)
         rows += facts
     document_rows = write_documents(root / "docs", pool, documents)
     rows += document_rows
-    path = root / "truth.jsonl"
     with path.open("w", encoding="utf-8", newline="\n") as out:
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     images = [image for row in document_rows for image in row["images"]]

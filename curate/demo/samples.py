@@ -24,7 +24,10 @@ Facts = dict[str, Any]
 
 # Kinds that are made from an earlier clean sample.
 COPIES = ("exact_duplicate_image", "near_duplicate_image", "near_duplicate_caption", "swapped_caption")
-_HARD_NEGATIVES = 0.06  # share of clean scenes that are another one's layout in another colour
+# Share of scenes that try to be another one's layout in another colour; both must be clean scenes, so that
+# about 5 % of the clean ones get to. The other one is always this far back: no two are made from the same, as
+# those might come out as duplicates.
+_HARD_NEGATIVES, _TWIN_DISTANCE = 0.3, 37
 
 
 @dataclass(frozen=True)
@@ -93,20 +96,17 @@ def clean(pool: Pool, index: int) -> Clean:
     content = make(rng, pool.held_out)
     twin = -1
     if isinstance(content, Scene) and content.kind == "scene" and rng.random() < _HARD_NEGATIVES:
-        twin = _earlier(pool, index, "twin", lambda j: _is_scene(_content(pool, j)))
-        other = _content(pool, twin) if twin >= 0 else None
-        if isinstance(other, Scene):
-            content = recoloured(other, rng)
+        other = clean(pool, index - _TWIN_DISTANCE) if index >= _TWIN_DISTANCE else None
+        if other is not None and _is_scene(other.content) and other.twin < 0 and _stays(pool, index):
+            assert isinstance(other.content, Scene)
+            content, twin = recoloured(other.content, rng), index - _TWIN_DISTANCE
     detail = rng.choice(("short", "short", "relation", "long", "long"))
     return Clean(content, language, caption(content, language, rng, detail=detail), detail, twin)
 
 
-@lru_cache(maxsize=4096)
-def _content(pool: Pool, index: int) -> Content:
-    """The content an index would have without being another one's twin (which would have no end)."""
-    rng = pool.stream("clean", index)
-    weighted(rng, LANGUAGE_WEIGHTS)
-    return make(rng, pool.held_out)
+def _stays(pool: Pool, index: int) -> bool:
+    """Whether both this sample and the one its twin would be are planned to be clean."""
+    return planned(pool, index) == planned(pool, index - _TWIN_DISTANCE) == ""
 
 
 def _is_scene(content: Content) -> bool:
@@ -130,7 +130,7 @@ def kind_of(pool: Pool, index: int) -> tuple[str, int]:
             same_sort = type(mine) is type(theirs.content)
             return not (_classes(mine) & _classes(theirs.content)) and (not same_sort or bool(_classes(mine)))
         if kind == "near_duplicate_caption":
-            plain = _is_scene(theirs.content) and theirs.detail == "short" and theirs.twin < 0
+            plain = _is_scene(theirs.content) and theirs.detail == "short"
             return plain and all(not item.size for item in getattr(theirs.content, "entities", ()))
         return True
 

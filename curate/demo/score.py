@@ -77,6 +77,9 @@ class _Case:
     defects: list[str]
     findings: list[str] = field(default_factory=list)  # "node:reason" of every row about it
     twins: list[Unit] = field(default_factory=list)  # what it was copied from, or what was copied from it
+    also: set[str] = field(
+        default_factory=set
+    )  # kinds it is touched by without being the place they were planted
     lost_whole: bool = False  # an image whose document was dropped before its images were looked at
 
 
@@ -111,31 +114,48 @@ def score(
 
 
 def _cases(truth_path: Path, dataset: str | None, image_index: str) -> dict[Unit, _Case]:
+    with truth_path.open(encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if dataset in (None, row["dataset"])]
     cases: dict[Unit, _Case] = {}
     links: list[tuple[Unit, Unit]] = []
-    with truth_path.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            if dataset is not None and row["dataset"] != dataset:
+    for row in rows:
+        unit = (row["file"], row["key"], -1)
+        cases[unit] = _Case("pair" if row["dataset"] == "pairs" else "document", row["defects"])
+        if row["of"] is not None and set(row["defects"]) & _PAIRED:
+            links.append((unit, (row["of"]["file"], row["of"]["key"], -1)))
+        for image in row.get("images", ()):
+            inner = (row["file"], row["key"], image[image_index])
+            if inner[2] < 0:
                 continue
-            unit = (row["file"], row["key"], -1)
-            cases[unit] = _Case("pair" if row["dataset"] == "pairs" else "document", row["defects"])
-            if row["of"] is not None and set(row["defects"]) & _PAIRED:
-                links.append((unit, (row["of"]["file"], row["of"]["key"], -1)))
-            for image in row.get("images", ()):
-                place = image[image_index]
-                if place < 0:
-                    continue
-                inner = (row["file"], row["key"], place)
-                cases[inner] = _Case("image", image["defects"])
-                source = image.get("of")
-                if source is not None:
-                    links.append((inner, (source["file"], source["key"], source[image_index])))
+            cases[inner] = _Case("image", image["defects"])
+            if image["content_index"] >= 0:  # a page can fall with the pictures of its article
+                cases[unit].also.update(image["defects"])
+            source = image.get("of")
+            if source is not None:
+                links.append((inner, (source["file"], source["key"], source[image_index])))
     for a, b in links:
         if a in cases and b in cases:
             cases[a].twins.append(b)
             cases[b].twins.append(a)
+    _mark_shared(rows, cases, image_index)
     return cases
+
+
+def _mark_shared(rows: list[Facts], cases: Mapping[Unit, _Case], image_index: str) -> None:
+    """A copied document's pictures are copies too, although they were not planted one by one."""
+    articles = {
+        row["file"]: {image["content_index"]: image[image_index] for image in row["images"]}
+        for row in rows
+        if row["dataset"] == "docs"
+    }
+    for row in rows:
+        if row["dataset"] != "docs" or row["of"] is None:
+            continue
+        for number, place in articles[row["file"]].items():
+            original = articles[row["of"]["file"]].get(number, -1)
+            if number >= 0 and original >= 0:
+                for file, index in ((row["file"], place), (row["of"]["file"], original)):
+                    cases[(file, file, index)].also.add("duplicate_image")
 
 
 def _rows(ledger: Table | Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -181,8 +201,8 @@ def _fits(case: _Case, pattern: re.Pattern[str]) -> bool:
 
 
 def _all_defects(case: _Case, cases: Mapping[Unit, _Case]) -> set[str]:
-    """The kinds a case is part of: its own, and being the original of a copy."""
-    own = set(case.defects)
+    """The kinds a case is part of: its own, those it is touched by, and being the original of a copy."""
+    own = case.also | set(case.defects)
     for twin in case.twins:
         if twin in cases:
             own |= _PAIRED & set(cases[twin].defects)
@@ -210,6 +230,7 @@ def _of_kind(
     flagged = [case for case in cases.values() if _fits(case, pattern)]
     right = sum(
         any(other in patterns and _fits(case, patterns[other]) for other in _all_defects(case, cases))
+        or (scope == "document" and bool(case.also))  # what its broken pictures left of it may be too little
         for case in flagged
     )
     return DefectScore(
@@ -226,11 +247,11 @@ def _of_kind(
 
 
 def _of_clean(cases: Mapping[Unit, _Case], patterns: Mapping[str, re.Pattern[str]]) -> DefectScore:
-    """The clean samples (not images) and those lost; an original dropped for its copy is not lost."""
+    """The samples without any defect, in their pictures neither, and those lost (not: to their copy)."""
     count = lost = 0
     reasons: Counter[str] = Counter()
     for case in cases.values():
-        if case.defects or case.scope == "image":
+        if case.defects or case.also or case.scope == "image":
             continue
         count += 1
         shared = _all_defects(case, cases)

@@ -117,7 +117,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if profile and image.mode in ("RGB", "CMYK", "L"):
         image = _to_srgb(image, profile)
     plain = image.convert("RGB")
-    plain.info = {}  # the old profile or EXIF would otherwise be saved again
+    plain.info = {}  # comments and resolution would otherwise be saved again
     return plain
 
 

@@ -57,7 +57,7 @@ def refusal(conversation: Sequence[Mapping[str, str]]) -> str | None:
     if not conversation or any(not turn["value"] for turn in conversation):
         return "no_text"
     roles = [turn["from"] for turn in conversation]
-    if len(roles) % 2 or roles != ["human", "gpt"] * (len(roles) // 2):
+    if roles != ["human", "gpt"] * (len(roles) // 2):
         return "bad_roles"
     if any(has_reserved(turn["value"]) for turn in conversation):
         return "reserved_token"
@@ -110,7 +110,7 @@ def _check_turns(found: Mapping[str, Any]) -> list[str]:
     if "length" in found:
         problems.append("a field `length`: InternVL reads its own there")
     roles = [turn.get("from") for turn in conversation]
-    if len(roles) % 2 or roles != ["human", "gpt"] * (len(roles) // 2):
+    if roles != ["human", "gpt"] * (len(roles) // 2):
         problems.append(f"roles do not alternate human, gpt: {roles}")
     for i, turn in enumerate(conversation):
         value = turn.get("value")

@@ -148,9 +148,8 @@ def index(rows: Rows, fields: Sequence[pa.Field], scalar: bool) -> pa.Table:
 
 
 def write_index(table: pa.Table, path: Path) -> None:
-    """Parquet whose bytes follow from the values alone."""
-    # one chunk: page boundaries follow chunk boundaries, which follow how the engine read the rows
-    pq.write_table(table.combine_chunks().replace_schema_metadata(None), path, compression="zstd")
+    """Parquet whose bytes follow from the values alone: `index` gave one chunk a column."""
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
 
 
 def plain(value: Any, type: pa.DataType) -> Any:

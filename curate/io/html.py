@@ -80,6 +80,7 @@ class ReadHtml(Read):
     settle: Literal["drop", "text_only"] = Field(
         default="drop", description="What becomes of a page whose last image is dropped."
     )
+    language: str = Field(default="", description="Language of pages that do not declare theirs (`de`).")
 
     def writes(self) -> pa.Schema:
         return _COLUMNS
@@ -158,7 +159,11 @@ class ReadHtml(Read):
         if page.undecodable:
             row["text_drop"] = [f"{self.id}:undecodable"] * len(row["text_body"])
         row["layout"] = "".join("i" if isinstance(s, ImageSpan) else "t" for s in page.spans)
-        for column, value in (("title", page.title), ("language", page.lang), ("licence", page.licence)):
+        for column, value in (
+            ("title", page.title),
+            ("language", page.lang or self.language or None),
+            ("licence", page.licence),
+        ):
             row[column] = None if value is None else clean(value)
         row["opt_out"] = page.opt_out
         left = {"canonical_url": page.canonical_url, "robots": list(page.robots), "charset": page.charset}

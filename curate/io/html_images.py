@@ -125,10 +125,11 @@ def local_path(page_path: str, src: str) -> str | None:
         path = unquote_to_bytes(path).decode("utf-8")
     except UnicodeError:
         return None
-    if path.startswith("/") or "\\" in path or _CONTROL.search(path) or re.match(r"[A-Za-z][:|]", path):
+    if "\\" in path or _CONTROL.search(path) or re.match(r"[A-Za-z][:|]", path):
         return None
-    if page_path.startswith("/") or path.endswith(("/", "/.", "/..")) or path in (".", ".."):
+    if path.endswith(("/", "/.", "/..")) or path in (".", ".."):
         return None
+    # An absolute path, of the page or by a "%2F" in front, makes the joined one absolute.
     whole = posixpath.normpath(posixpath.join(posixpath.dirname(page_path), path))
     if whole.startswith(("/", "../")) or whole in (".", ".."):
         return None

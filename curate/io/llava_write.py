@@ -64,7 +64,7 @@ def _refusal(row: Mapping[str, Any], seed: int) -> str | None:
 
 def _size_refusal(row: Mapping[str, Any]) -> str | None:
     sides = [side for name in ("image_width", "image_height") for side in row.get(name) or [] if side]
-    if len(sides) < 2:
+    if not sides:
         return None
     if min(sides) < llava.MIN_SIDE:
         return "image_too_small"
@@ -148,7 +148,7 @@ def _joined(fragments: Sequence[Path], array: bool) -> Iterator[str]:
         yield "["
     before = "\n"
     for fragment in fragments:
-        with fragment.open(encoding="utf-8", newline="\n") as lines:
+        with fragment.open(encoding="utf-8") as lines:
             for line in lines:
                 if array:
                     yield before + line.removesuffix("\n")

@@ -75,8 +75,11 @@ def _python(values: pa.Array) -> list[Any]:
     """The column as Python values, null where one cannot be converted; strings made UTF-8."""
     if _is_text(values.type):
         return [v if v is None else v.decode("utf-8", "replace") for v in _raw(values)]
+    if types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp(values.type.unit))  # UTC: no time zone data needed
     try:
-        found = values.to_pylist()
+        # as Arrow spells them: Python's own types depend on whether pandas is installed
+        found = (values.cast(pa.string()) if types.is_temporal(values.type) else values).to_pylist()
     except _INCONVERTIBLE:
         found = [_one(v) for v in values]
     return [_without_bytes(v) for v in found] if types.is_nested(values.type) else found

@@ -70,9 +70,8 @@ class LocalStorage:
         self._open: OrderedDict[str, int] = OrderedDict()
 
     def __reduce__(self) -> tuple[type[LocalStorage], tuple[Path]]:
-        return LocalStorage, (
-            self.root,
-        )  # another process has no use for our descriptors, and closes its own
+        # another process has no use for our descriptors, and would close its own
+        return LocalStorage, (self.root,)
 
     def _path(self, path: str) -> Path:
         if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:

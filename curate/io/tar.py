@@ -189,7 +189,7 @@ def members(file: BinaryIO, start: int, end: int) -> Iterator[Member]:
                 name = block[:100].partition(b"\0")[0]
                 if block[257:263] == b"ustar\0" and block[345]:  # GNU tars keep times in place of the prefix
                     name = block[345:500].partition(b"\0")[0] + b"/" + name
-            regular = kind in _REGULAR and not extension.sparse and not (kind == 0 and name.endswith(b"/"))
+            regular = kind in _REGULAR and not extension.sparse
             if position + size > end and not regular:
                 raise ValueError("cut short")
         except (ValueError, IndexError):

@@ -11,17 +11,27 @@ import pyarrow.compute as pc
 
 from curate.sample import single
 
+# Arrow keeps values of so many bytes within the view itself.
+_INLINE = 12
+
 
 def blobs(column: pa.ChunkedArray | pa.Array) -> list[memoryview | None]:
-    """A view of each value of a large_binary column; None where it is null."""
+    """A view of each value of a binary_view column; None where it is null."""
     values = single(column)
-    _, offsets, data = values.buffers()
-    if data is None or not len(values):
-        return [None] * len(values)
-    bounds = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1].tolist()
-    whole = memoryview(data)
+    _, views, *data = values.buffers()
     valid = pc.is_valid(values).to_pylist()
-    return [whole[a:b] if ok else None for ok, a, b in zip(valid, bounds[:-1], bounds[1:], strict=True)]
+    inline = memoryview(views)[16 * values.offset :]
+    words = np.frombuffer(views, dtype=np.int32).reshape(-1, 4)[values.offset :].tolist()
+    found: list[memoryview | None] = []
+    for i, ok in enumerate(valid):
+        size, _, buffer, start = words[i]
+        if not ok:
+            found.append(None)
+        elif size <= _INLINE:
+            found.append(inline[16 * i + 4 : 16 * i + 4 + size])
+        else:
+            found.append(memoryview(data[buffer])[start : start + size])
+    return found
 
 
 def frames(column: pa.ChunkedArray | pa.Array) -> list[npt.NDArray[np.uint8] | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,7 @@ def script(name: str) -> int:
     return OTHER + SCRIPTS.index(name)
 
 
+@lru_cache(maxsize=1)
 def table() -> npt.NDArray[np.uint8]:
     """The class of every code point, shape (0x110000,). Takes about 50 ms, so: in open()."""
     kinds = np.full(0x110000, SYMBOL, dtype=np.uint8)
@@ -86,4 +88,5 @@ def table() -> npt.NDArray[np.uint8]:
     for name, blocks in _BLOCKS.items():
         for first, last in blocks:
             kinds[first : last + 1][letters[first : last + 1]] = script(name)
+    kinds.flags.writeable = False
     return kinds

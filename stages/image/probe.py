@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.sample import Level, single
+from curate.sample import Level
 from curate.stage import BYTES, CANONICAL, Map, Op, Out
-from stages.common.columns import field
+from stages.common.columns import blobs, field
 
 
 class Probe(Map):
@@ -53,7 +53,9 @@ class Probe(Map):
                     "image_height": height,
                     "image_short_side": short,
                     "image_aspect": pc.divide(long.cast(pa.float32()), short.cast(pa.float32())),
-                    "image_n_bytes": pc.binary_length(single(table[BYTES])).cast(pa.int64()),
+                    "image_n_bytes": pa.array(
+                        [None if b is None else len(b) for b in blobs(table[BYTES])], pa.int64()
+                    ),
                     "image_animated": field(pixels, "animated"),
                     "image_alpha": field(pixels, "alpha"),
                 }

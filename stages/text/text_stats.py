@@ -197,9 +197,9 @@ def _count(texts: list[str], kinds: npt.NDArray[np.uint8]) -> _Counts:
 
 def _words(kind: npt.NDArray[np.uint8], row: Ints, rows: int) -> Ints:
     """Stretches without white space, Han or kana that hold a letter or digit."""
-    breaks = (kind == scripts.SPACE) | (kind == scripts.script("Kana")) | (kind == scripts.script("Han"))
-    stretch = np.cumsum(breaks)
-    held = np.flatnonzero(~breaks & (kind != scripts.SYMBOL))
+    alone = (kind == scripts.script("Kana")) | (kind == scripts.script("Han"))
+    stretch = np.cumsum(alone | (kind == scripts.SPACE))
+    held = np.flatnonzero(~alone & ((kind == scripts.DIGIT) | (kind >= scripts.OTHER)))
     if not len(held):
         return np.zeros(rows, dtype=np.int64)
     starts = np.r_[True, (np.diff(stretch[held]) != 0) | (np.diff(row[held]) != 0)]

@@ -87,7 +87,7 @@ def test_recall_precision_and_losses(truth: Path) -> None:
     assert found["corrupt"].recall == found["corrupt"].precision == 1.0
     assert found["corrupt_image"].caught == 1
     clean = found["clean"]
-    assert (clean.planted, clean.caught) == (4, 1)
+    assert (clean.planted, clean.caught) == (3, 1)  # the page has a corrupt picture
     assert clean.reasons == {"size:image_height.below_min": 1}
 
 
@@ -118,3 +118,42 @@ def test_image_positions_may_count_the_article_only(truth: Path) -> None:
 def test_a_ledger_of_another_pool_is_refused(truth: Path) -> None:
     with pytest.raises(ValueError, match="no row of the ledger"):
         score(truth, [_row("00009.tar#zzz@0", "read:corrupt")], "kept")
+
+
+def test_pictures_of_a_copied_page_are_copies_and_pages_fall_with_theirs(tmp_path: Path) -> None:
+    def page(name: str, of: str | None, *defects: str) -> dict[str, Any]:
+        images = [
+            {"index": 0, "content_index": -1, "defects": [], "of": None},
+            {"index": 1, "content_index": 0, "defects": list(defects), "of": None},
+        ]
+        return {
+            "dataset": "docs",
+            "file": f"town/{name}",
+            "key": f"town/{name}",
+            "defects": ["exact_duplicate_document"] if of else [],
+            "of": of and {"file": f"town/{of}", "key": f"town/{of}"},
+            "images": images,
+        }
+
+    truth = tmp_path / "truth.jsonl"
+    rows = [
+        page("a", None),
+        page("b", "a"),
+        page("c", None, "corrupt_image"),
+        page("d", None, "duplicate_image"),
+    ]
+    rows[3]["images"][1]["of"] = {"file": "town/c", "key": "town/c", "content_index": 0, "index": 1}
+    rows.append({**page("e", None), "defects": ["no_images"], "images": []})
+    truth.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ledger = [
+        _row("town/b", "dedup:duplicate", "image", 0),
+        _row("town/d", "dedup:duplicate", "image", 0),
+        _row("town/c", "probe:no_image_left"),
+        _row("town/e", "pages:no_image"),
+    ]
+    found = _by_kind(score(truth, ledger, "kept", image_index="content_index"))
+    copies = found["duplicate_image"]
+    assert (copies.planted, copies.caught, copies.flagged, copies.right) == (1, 1, 2, 2)
+    assert found["no_images"].precision == 1.0
+    assert found["clean"].planted == 1  # "a"
+    assert found["clean"].caught == 0

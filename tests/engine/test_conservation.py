@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_every_raw_sample_can_be_traced(finished: Any) -> None:
     out, _, raw = finished
     for source, outputs in (("raw", {"pt", "sft", "mixed"}), ("pages", {"docs", "mixed"})):
         rows = raw[source].select(["sample_id", "source"]).to_pylist()
-        for row in rows[:: max(1, len(rows) // 25)]:
+        for row in rows[:: max(1, len(rows) // 6)]:
             fates = find(out, row["sample_id"])
             told = {f["output"] for f in fates if f["sample_id"] == row["sample_id"] and f.get("level") != "image"}
             assert told == outputs
@@ -121,11 +122,33 @@ def test_every_raw_sample_can_be_traced(finished: Any) -> None:
                 assert fate["fate"] == "written" or fate["reason"]
 
 
+# What the pool does to a pair, and what the ledger must say of it.
+PLANTED = {
+    "corrupt": "probe:corrupt",
+    "truncated": "probe:truncated",
+    "bomb": "probe:bomb",
+    "zero_byte": "probe:empty",
+    "missing_image": "raw:missing_image",
+    "missing_caption": "raw:missing_text",
+    "non_utf8_caption": "raw:not_utf8",
+}
+
+
 def test_planted_breakage_is_in_the_ledger_under_its_own_reason(finished: Any, demo_pool: Path) -> None:
-    """The pool holds corrupt, truncated and bomb images: each died as what it is."""
-    out, report, _ = finished
-    assert {"corrupt", "truncated", "bomb"} <= set(pools.node(report, "probe")["dropped"])
-    assert {"image_short_side.below_min", "image_aspect.above_max"} <= set(pools.node(report, "size")["dropped"])
+    out, _, _ = finished
+    truth = [json.loads(line) for line in (demo_pool / "truth.jsonl").read_text().splitlines()]
+    planted = {
+        (t["file"], t["key"]): PLANTED[t["defects"][0]]
+        for t in truth
+        if t["dataset"] == "pairs" and len(t["defects"]) == 1 and t["defects"][0] in PLANTED
+    }
+    told = {}
+    for row in pools.ledger(out, "pt"):
+        if row["level"] == "sample":
+            place, _, _ = row["source"].rpartition("@")
+            told[tuple(place.split("#"))] = f"{row['node']}:{row['reason']}"
+    assert len(set(planted.values())) >= 5
+    assert {place: told.get(place) for place in planted} == planted
 
 
 def _written_images(out: Path, output: str, index: list[dict[str, Any]]) -> Counter[tuple[str, int]]:

@@ -223,6 +223,11 @@ def test_module_import_is_light() -> None:
 
 
 def test_our_own_mistakes_are_not_corrupt_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "simplejpeg", None)
-    with pytest.raises(ImportError):
-        decode(encoded(photo(), "JPEG"), HOW)
+    jpeg, png_ = encoded(photo(), "JPEG"), encoded(photo(), "PNG")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "simplejpeg", None)
+        with pytest.raises(ImportError):
+            decode(jpeg, HOW)
+        patch.delattr(Image.Image, "has_transparency_data")  # say, renamed in the next Pillow
+        with pytest.raises(AttributeError):
+            decode(png_, HOW)

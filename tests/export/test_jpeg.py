@@ -98,13 +98,34 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert abs(pixels[0, 32].mean() - 130) < 6
 
 
-def test_a_wide_gamut_becomes_srgb_and_its_profile_goes() -> None:
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB", 5000))
-    data = encoded(picture(1), "PNG", icc_profile=lab.tobytes())
-    with Image.open(io.BytesIO(training_jpeg(data))) as image:
+def swapped_profile() -> bytes:
+    """sRGB with the colours of its red and green primaries exchanged: the entries of the tag table are."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = (profile.index(tag, 128) for tag in (b"rXYZ", b"gXYZ"))
+    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
+        profile[green + 4 : green + 12],
+        profile[red + 4 : red + 12],
+    )
+    return bytes(profile)
+
+
+def test_colours_become_srgb_and_the_profile_goes() -> None:
+    red = Image.new("RGB", (32, 32), (255, 0, 0))
+    made = training_jpeg(encoded(red, "PNG", icc_profile=swapped_profile()))
+    with Image.open(io.BytesIO(made)) as image:
         assert "icc_profile" not in image.info
+    assert np.abs(opened(made)[16, 16] - [0, 255, 0]).max() <= 4
+
+
+def test_a_broken_profile_is_as_good_as_none() -> None:
     broken = encoded(picture(1), "PNG", icc_profile=b"not a profile")
     assert np.abs(opened(training_jpeg(broken)) - opened(broken)).max() <= 10
+
+
+def test_nothing_but_pixels_is_taken_over() -> None:
+    data = encoded(Image.new("RGB", (32, 32), "red"), "GIF", comment=b"made by somebody")
+    assert b"somebody" in data
+    assert b"somebody" not in training_jpeg(data)
 
 
 def test_of_an_animation_the_first_frame() -> None:

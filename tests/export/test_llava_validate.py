@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
         "turned.jpg": encoded(picture(0), "JPEG", exif=exif),
         "small.jpg": encoded(picture(0, (27, 40)), "JPEG"),
         "long.jpg": encoded(picture(0, (28 * 201, 28)), "JPEG"),
-        "cut.jpg": encoded(picture(0), "JPEG")[:400],
+        "cut.jpg": encoded(picture(0, (640, 480)), "JPEG")[:-500],
         "text.jpg": b"<html>",
     }
     for name, data in files.items():

@@ -120,6 +120,10 @@ def test_messages_are_the_conversation(shop: Workshop) -> None:
     ]
     assert found[1]["conversations"][1]["value"] == "杯子"
     assert "image" not in found[2]
+    beside = pq.read_table(folder / "00000.parquet")
+    texts = ["a picture of number 0", None, "paragraph 0 of 2", "a picture of number 3"]
+    assert beside["text_body"].to_pylist() == texts
+    assert beside["image_width"].to_pylist() == [64, 64, None, 64]
     assert found[3]["conversations"][1]["value"] == "a picture of number 3"
 
 
@@ -133,6 +137,8 @@ def test_admission(shop: Workshop) -> None:
         ("extreme_ratio", shop.pair(5, image_width=[28 * 201], image_height=[28])),
         (None, shop.pair(6, image_width=[28 * 200], image_height=[28])),
         (None, shop.pair(7, image_width=[None])),
+        ("image_too_small", shop.pair(18, image_width=[None], image_height=[27])),
+        ("not_a_pair", shop.document(19, "tit")),
         ("not_a_pair", shop.document(8, "titti")),
         (None, shop.document(9, "titti", image_drop=["a:b", None], text_drop=["a:b", None, "a:b"])),
         ("no_image", shop.document(10, "t")),

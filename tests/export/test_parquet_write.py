@@ -87,6 +87,8 @@ def test_older_versions_of_datasets_can_read_the_types(shop: Workshop) -> None:
     metadata = json.loads(pq.read_schema(folder / "00000.parquet").metadata[b"huggingface"])
     features = metadata["info"]["features"]
     assert features["images"] == {"feature": {"_type": "Image"}, "_type": "Sequence"}
+    # a Sequence of a struct would be a struct of lists
+    assert [set(f) for f in features["dropped_images"]] == [{"index", "reason"}]
     assert '"List"' not in json.dumps(features)
     assert list(features) == pq.read_schema(folder / "00000.parquet").names
 

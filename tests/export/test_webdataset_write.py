@@ -261,6 +261,14 @@ def test_admission(shop: Workshop) -> None:
     assert refusals(WriteWebdataset(form="documents"), table) == [None] * 5 + ["no_image", None]
 
 
+def test_the_dead_are_not_written(shop: Workshop) -> None:
+    rows = [shop.pair(0), shop.pair(1, drop="keep:image_clip.below_min"), shop.pair(2)]
+    folder, shards = shop.write(WriteWebdataset(), [shop.table(rows)], "out")
+    assert (shards[0].samples, shards[0].images) == (2, 2)
+    assert [s["txt"] for s in read(folder)] == [b"a picture of number 0", b"a picture of number 2"]
+    assert pq.read_metadata(folder / "00000.parquet").num_rows == 2
+
+
 def test_an_image_that_vanished_stops_the_run_and_is_named(shop: Workshop) -> None:
     table = shop.table([shop.pair(0), shop.pair(1)])
     (shop.source / "1.bin").unlink()

@@ -152,6 +152,7 @@ def test_each_kind_of_boilerplate_is_removed(box: str) -> None:
         '<div class="guimenu">KEPT</div>',
         '<span class="menu">KEPT</span>',
         '<p>See <a href="a">KEPT</a>.</p>',
+        "<p>KEPT, prose between <a href=1>1</a>, <a href=2>2</a>, <a href=3>3</a>, <a href=4>4</a></p>",
         "<blockquote>KEPT</blockquote>",
         "<details><summary>KEPT</summary></details>",
         '<div hidden="until-found">KEPT</div>',
@@ -168,6 +169,8 @@ def test_a_hint_on_the_box_with_most_of_the_text_is_not_believed() -> None:
         "<div class='left-sidebar-layout'><p>" + "All of the article. " * 20 + "</p></div><p>Small rest.</p>"
     )
     assert "All of the article." in shape(body)[0]
+    # What isn't shown doesn't count as the page's text.
+    assert "All of the article." in shape(f"<script>{'x' * 5000}</script>{body}")[0]
 
 
 def test_the_only_main_element_is_the_page() -> None:
@@ -231,6 +234,7 @@ def test_an_inline_image_keeps_its_place_without_breaking_words() -> None:
         ("<img src='a.jpg' srcset='s.jpg 320w, l.jpg 1024w, m.jpg 640w'>", "l.jpg"),
         ("<img src='a.jpg' srcset='b.jpg 1.5x, c.jpg 2x'>", "c.jpg"),
         ("<img src='a.jpg' srcset='b.jpg'>", "a.jpg"),
+        ("<img srcset='b.jpg'>", "b.jpg"),
         ("<img src='a.jpg' srcset='x,y.jpg 300w, bad w'>", "x,y.jpg"),
         ("<img src='data:image/gif;base64,R0lGOD' data-src='real.jpg'>", "real.jpg"),
         ("<img src='spacer.gif' data-original='real.jpg'>", "real.jpg"),
@@ -257,7 +261,7 @@ def test_lazy_images_with_a_noscript_twin_come_once() -> None:
 def test_image_attributes_and_what_is_no_image() -> None:
     images = page(
         "<img src=a.png width=640 height='480px' alt=' two\n words ' title='t'><img src=b.png width='50%'>"
-        "<img src=pixel.gif width=1 height=1><img alt='no source'><img src=''>"
+        "<img src=pixel.gif width=1 height=1><img alt='no source'><img src=''><img src=h.png hidden>"
         "<img src='DATA:image/png;base64,AA'>"
     ).images
     assert images == (
@@ -396,6 +400,7 @@ def test_several_licences_are_none() -> None:
     assert page(both.format(2)).licence is None
     assert page(both.format(1)).licence == "https://l.example/1"
     assert page("x").licence is None
+    assert page("<svg><title>drawn</title></svg>x").title is None
     assert page("x").canonical_url is None
     assert page("x", "<link rel=canonical href='javascript:x'>").canonical_url is None
 
@@ -410,6 +415,7 @@ GERMAN = "<p>Größe, Übung, Straße, für Äpfel</p>"
         (b"\xff\xfe" + GERMAN.encode("utf-16-le"), None, "utf-16-le"),
         (b"\xfe\xff" + GERMAN.encode("utf-16-be"), None, "utf-16-be"),
         (GERMAN.encode("utf-16-le"), None, "utf-16-le"),
+        ((GERMAN + "x" * 99).encode("utf-16-be"), None, "utf-16-be"),
         (GERMAN.encode(), None, "utf-8"),
         (GERMAN.encode(), "ISO-8859-1", "utf-8"),
         (GERMAN.encode("cp1252"), "latin1", "cp1252"),
@@ -431,6 +437,12 @@ def test_charsets(raw: bytes, declared: str | None, charset: str | None) -> None
     assert found.text.startswith("Größe, Übung, Straße, für Äpfel")
     assert charset is None or found.charset == charset
     assert not found.undecodable
+
+
+def test_utf_16_without_a_mark_is_seen_even_where_all_is_ascii() -> None:
+    for codec in ("utf-16-le", "utf-16-be"):
+        found = extract("<p>plain</p>".encode(codec))
+        assert (found.text, found.charset) == ("plain", codec)
 
 
 def test_asian_charsets() -> None:
@@ -552,7 +564,7 @@ def test_order_of_words_and_images_is_preserved(blocks: list[tuple[str, str]]) -
 
 SHREDS = (
     b"<p>|<|>|</div>|<img src=|'|\"|<table>|<td>|\0|\xff|&#|<!--|-->|<script>|<li>|<figure>|<figcaption>"
-    b"|x |<base href=|=|<picture>|<source srcset=|<noscript>|<meta charset=|utf-16|<![CDATA[|<?|<pre>|<br>|word"
+    b"|x |<base href=|=|<picture>|<source srcset=|<noscript>|<meta charset=|utf-16|<![CDATA[|<?|<pre>|<br>"
 ).split(b"|")
 
 

@@ -139,6 +139,8 @@ def test_ids_follow_content_and_key_not_place(tmp_path: Path) -> None:
     write(tmp_path, {"image": ["a.png"], "text": ["t"]}, "c.parquet")
     ids = {n: read(tmp_path, f"{n}.parquet")["sample_id"].to_pylist() for n in "abc"}
     assert ids["a"][0] == ids["b"][0] == ids["c"][0] != ids["a"][1]
+    write(tmp_path, {"image": [b"file"], "text": ["u"]}, "d.parquet")
+    assert read(tmp_path, "d.parquet")["sample_id"].to_pylist()[0] != ids["a"][0]
     assert read(tmp_path, "a.parquet", key="n")["sample_id"].to_pylist()[0] != ids["a"][0]
     (tmp_path / "a.png").write_bytes(b"changed")
     assert read(tmp_path, "c.parquet")["sample_id"].to_pylist() != ids["c"]
@@ -169,7 +171,8 @@ def test_missing_and_bad_texts(tmp_path: Path) -> None:
 
 def test_meta_is_json_whatever_the_columns_are(tmp_path: Path) -> None:
     day = datetime.date(2020, 1, 2)
-    moments = pa.array([1, 2**62], pa.timestamp("ns"))  # nanoseconds that Python's datetime does not have
+    moments = pa.array([1, 2**62], pa.timestamp("ns", "Nowhere/Atlantis"))  # and what Python does not have
+    spans = pa.array([[2**62], [1]], pa.list_(pa.timestamp("us")))
     columns = {
         "image": [b"i"] * 2,
         "text": ["t"] * 2,
@@ -179,6 +182,7 @@ def test_meta_is_json_whatever_the_columns_are(tmp_path: Path) -> None:
         "decimal": [decimal.Decimal("1.50"), None],
         "day": [day, None],
         "moment": moments,
+        "spans": spans,
         "pairs": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int32())),
         "url": ["http://u", None],
     }
@@ -188,6 +192,8 @@ def test_meta_is_json_whatever_the_columns_are(tmp_path: Path) -> None:
     assert first["nan"] is None
     assert first["nested"] == {"a": [None, 1.0], "s": "ok"}
     assert (first["decimal"], first["day"], first["pairs"]) == ("1.50", "2020-01-02", [["k", 1]])
+    assert first["moment"] == "1970-01-01 00:00:00.000000001"
+    assert ("spans" in first, second["spans"]) == (False, ["1970-01-01 00:00:00.000001"])
     assert "blob" not in first
     assert "url" not in first
     assert second["nan"] == 1.0
@@ -289,6 +295,12 @@ def test_flipped_bytes_raise_nothing(tmp_path: Path, data: st.DataObject) -> Non
     )
     whole = read(tmp_path)
     assert read(tmp_path, part_rows=7).equals(whole)
+
+
+def test_a_footer_that_claims_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"image": [b"x"] * 1000, "text": ["t"] * 1000})
+    monkeypatch.setattr(parquet, "_ROWS_A_BYTE", 0.1)
+    assert read(tmp_path)["drop"].to_pylist() == ["read:unreadable_file"]
 
 
 def test_a_file_without_the_columns_among_others(tmp_path: Path) -> None:

@@ -1,0 +1,242 @@
+"""Stages that exist for tests only: cheap ones, and ones that break every rule a stage can break."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import sample
+from curate.sample import Level, single
+from curate.stage import BYTES, Born, Expand, Group, Map, Op, Out
+
+
+class Letters(Map):
+    """Length of a text: something that is kept and costs nothing."""
+
+    stage: Literal["letters"] = "letters"
+    level: ClassVar[Level] = "text"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("text_letters", pa.int32())])
+
+    def open(self) -> Op:
+        return lambda t: Out({"text_letters": pc.utf8_length(single(t["text_body"])).cast(pa.int32())})
+
+
+class Story(Map):
+    """Sample level, kept, and sees the living items of its sample: what it says depends on earlier drops."""
+
+    stage: Literal["story"] = "story"
+    level: ClassVar[Level] = "sample"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body", "image_ref"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("story", pa.string())])
+
+    def open(self) -> Op:
+        def op(table: pa.Table) -> Out:
+            rows = zip(table["text_body"].to_pylist(), table["image_ref"].to_pylist(), strict=True)
+            told = [f"{len(texts)} texts, {len(images)} images" for texts, images in rows]
+            return Out({"story": pa.array(told, pa.string())})
+
+        return op
+
+
+class Moody(Map):
+    """Misbehaves on texts that hold `on`."""
+
+    stage: Literal["moody"] = "moody"
+    level: ClassVar[Level] = "text"
+    column: ClassVar[str] = "text_body"
+
+    how: str
+    on: str = "BAD"
+    world: str = ""  # a file: while it is there, `how: defer` gets its answer
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([(f"{self.level}_mood", pa.string())])
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"sad", "deferred"})
+
+    def open(self) -> Op:
+        return self._answer
+
+    def _answer(self, table: pa.Table) -> Out:
+        values = table[self.column].to_pylist()
+        bad = np.array([self.on in (v or "") for v in values], dtype=bool)
+        drop = [None] * len(values)
+        if bad.any():
+            _misbehave(self.how)
+            if self.how == "undeclared_reason":
+                drop = ["grumpy"] * len(values)
+            elif self.how == "drop":
+                drop = ["sad" if b else None for b in bad]
+            elif self.how == "defer" and not Path(self.world).exists():
+                drop = ["deferred" if b else None for b in bad]
+        moods: Any = pa.array([f"{len(v or '')} of mood" for v in values], pa.string())
+        if self.how == "wrong_length":
+            moods = moods.slice(1)
+        elif self.how == "wrong_type":
+            moods = pa.array(range(len(values)))
+        columns = {f"{self.level}_mood": moods}
+        if self.how == "undeclared_column":
+            columns["text_more"] = moods
+        return Out(columns, pa.array(drop, pa.string()))
+
+
+class MoodyImage(Moody):
+    """The same for images, by their bytes: `on` is a hexadecimal string that the file holds."""
+
+    stage: Literal["moody_image"] = "moody_image"  # type: ignore[assignment]
+    level: ClassVar[Level] = "image"
+    column: ClassVar[str] = BYTES
+
+    def _answer(self, table: pa.Table) -> Out:
+        held = [None if b is None else b.hex() for b in table[BYTES].to_pylist()]
+        return super()._answer(pa.table({BYTES: pa.array(held, pa.string())}))
+
+
+def _misbehave(how: str) -> None:
+    if how == "value":
+        raise ValueError("a bad row")
+    if how == "type":
+        raise TypeError("a bug of ours")
+    if how == "import":
+        import a_module_that_is_not_there  # noqa: F401  # type: ignore[import-not-found]
+    if how == "exit":
+        os._exit(3)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Halves(Expand):
+    """Each image of a sample as a pair with its first text; wrong in the way `how` says."""
+
+    stage: Literal["halves"] = "halves"
+
+    how: str = ""
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body", "image_ref", "image_index"})
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"childless"})
+
+    def open(self) -> Callable[[pa.Table], Born]:
+        return self._expand
+
+    def _expand(self, table: pa.Table) -> Born:
+        texts = [t[0] if t else "" for t in table["text_body"].to_pylist()]
+        counts = pc.list_value_length(single(table["image_ref"])).to_numpy()
+        parent = np.repeat(np.arange(len(counts)), counts)
+        ordinal = sample.flat(table["image_index"]).cast(pa.int64())
+        one = np.ones(len(parent), dtype=np.int64)
+        children = {
+            "layout": pa.array(["it"] * len(parent), pa.string()),
+            "image_ref": sample.wrap(sample.flat(table["image_ref"]), one),
+            "text_body": sample.wrap(pa.array([texts[p] for p in parent], pa.string()), one),
+        }
+        drop: list[str | None] = [None if n else "childless" for n in counts]
+        if self.how == "value" and any("BAD" in t for t in texts):
+            raise ValueError("a bad parent")
+        if self.how == "undeclared_column":
+            children["surprise"] = pa.array(parent)
+        elif self.how == "wrong_type":
+            children["layout"] = pa.array(parent)
+        elif self.how == "undeclared_reason":
+            drop[0] = "grumpy"
+        elif self.how == "silent":
+            keep = parent != 0
+            children = {n: a.filter(pa.array(keep)) for n, a in children.items()}
+            parent, ordinal = parent[keep], ordinal.filter(pa.array(keep))
+        elif self.how == "same_ordinal":
+            ordinal = pa.array(np.zeros(len(parent), dtype=np.int64))
+        return Born(pa.table(children), pa.array(parent), ordinal, pa.array(drop, pa.string()))
+
+
+class Linked(Group):
+    """Texts that share an @word and whose numbers lie at most `reach` apart are of one kind.
+
+    The best of a component survives; who is not verified against a survivor is elected again.
+    """
+
+    stage: Literal["linked"] = "linked"
+    linked: ClassVar[bool] = True
+
+    reach: int = 1
+    how: str = ""
+
+    def level_(self) -> Level:
+        return "text"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body", "sample_id"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("text_kin", pa.string()), ("text_kin_size", pa.int32())])
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"kin"})
+
+    def rank(self) -> tuple[tuple[str, Literal["ascending", "descending"]], ...]:
+        return (("text_letters", "descending"),)
+
+    def keys(self, items: pa.Table) -> pa.Array:
+        if self.how == "keys":
+            raise ValueError("no key for that")
+        found = [sorted(set(re.findall(r"@\w+", t))) for t in items["text_body"].to_pylist()]
+        return pa.array(found, pa.list_(pa.string()))
+
+    def link(self, bucket: pa.Table) -> pa.Table:
+        if self.how == "link":
+            raise KeyError("no link")
+        numbers = [int(re.search(r"\d+", t).group()) for t in bucket["text_body"].to_pylist()]  # type: ignore[union-attr]
+        near = [
+            (i, j)
+            for i in range(len(numbers))
+            for j in range(i + 1, len(numbers))
+            if abs(numbers[i] - numbers[j]) <= self.reach
+        ]
+        left, right = zip(*near, strict=True) if near else ((), ())
+        return pa.table({"left": pa.array(left, pa.int64()), "right": pa.array(right, pa.int64())})
+
+    def elect(self, members: pa.Table) -> Out:
+        if self.how == "elect":
+            raise IndexError("no election")
+        component = members["component"].to_pylist()
+        ids, near = members["sample_id"].to_pylist(), members["neighbours"].to_pylist()
+        start, survivors, drop, kin = 0, set(), [], []
+        for row, id in enumerate(ids):
+            if row and component[row] != component[row - 1]:
+                start = row
+            better = [start + place for place in near[row] if start + place in survivors]
+            if not better:
+                survivors.add(row)
+            drop.append("kin" if better else None)
+            kin.append(ids[min(better)] if better else id)
+        sizes = np.bincount(component)[component] if component else []
+        reasons = pa.array(["grumpy"] * len(ids) if self.how == "reason" else drop, pa.string())
+        columns = {"text_kin": pa.array(kin, pa.string()), "text_kin_size": pa.array(sizes, pa.int32())}
+        if self.how == "columns":
+            del columns["text_kin"]
+        return Out(columns, reasons)
+
+
+STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked)

@@ -1,0 +1,21 @@
+"""What stages at image level are shown, from encoded files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pytest
+
+from curate.pixels import Decode, decode_column
+from curate.stage import BYTES, CANONICAL
+
+
+@pytest.fixture
+def image_table() -> Callable[[Sequence[bytes]], pa.Table]:
+    def made(files: Sequence[bytes]) -> pa.Table:
+        pixels, reasons = decode_column(files, Decode(short_side=16))
+        assert reasons == [None] * len(files)
+        return pa.table({BYTES: pa.array(files, pa.binary_view()), CANONICAL: pixels})
+
+    return made
