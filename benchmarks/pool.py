@@ -13,14 +13,68 @@ from PIL import Image
 
 from curate.io.tar_write import Member, TarWriter
 
-SHARD = 1000
+SHARD = 2000
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 
-_WORDS = (
-    "a the red blue old small large bright dark wooden stone quiet busy narrow open house street river boat dog "
-    "horse child market bridge garden window lamp chair table cup book coat road field tree cloud hill beach "
-    "near under behind beside above with and of in on at over across from sunny rainy winter summer evening"
-).split()
+_WORDS = [
+    "a",
+    "the",
+    "red",
+    "blue",
+    "old",
+    "small",
+    "large",
+    "bright",
+    "dark",
+    "wooden",
+    "stone",
+    "quiet",
+    "busy",
+    "narrow",
+    "open",
+    "house",
+    "street",
+    "river",
+    "boat",
+    "dog",
+    "horse",
+    "child",
+    "market",
+    "bridge",
+    "garden",
+    "window",
+    "lamp",
+    "chair",
+    "table",
+    "cup",
+    "book",
+    "coat",
+    "road",
+    "field",
+    "tree",
+    "cloud",
+    "hill",
+    "beach",
+    "near",
+    "under",
+    "behind",
+    "beside",
+    "above",
+    "with",
+    "and",
+    "of",
+    "in",
+    "on",
+    "at",
+    "over",
+    "across",
+    "from",
+    "sunny",
+    "rainy",
+    "winter",
+    "summer",
+    "evening",
+]
 
 
 def pool(pairs: int) -> Path:
@@ -40,7 +94,9 @@ def _texture(rng: np.random.Generator, side: int) -> np.ndarray:
     image = np.zeros((side, side, 3), np.float32)
     for octave in (4, 16, 64, 256):
         grid = rng.normal(0, 1, (octave, octave, 3)).astype(np.float32)
-        layer = [Image.fromarray(grid[..., c]).resize((side, side), Image.Resampling.BICUBIC) for c in range(3)]
+        layer = [
+            Image.fromarray(grid[..., c]).resize((side, side), Image.Resampling.BICUBIC) for c in range(3)
+        ]
         image += np.stack([np.asarray(x) for x in layer], -1) * (1.6 / octave**0.5)
     image = (image - image.min()) / (image.max() - image.min())
     return (image * 255).astype(np.uint8)

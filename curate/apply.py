@@ -139,7 +139,9 @@ class Chain:
         slots = prior.slots(table, op.level)[seen.slots]
         verdict = prior.column(op.name("verdict"), slots)
         # what was put off is asked again
-        settled = pc.and_(pc.is_valid(verdict), pc.invert(pc.starts_with(pc.fill_null(verdict, ""), "deferred")))
+        settled = pc.and_(
+            pc.is_valid(verdict), pc.invert(pc.starts_with(pc.fill_null(verdict, ""), "deferred"))
+        )
         covered: Mask = settled.to_numpy(zero_copy_only=False)
         if op.volatile and covered.any():
             same = pc.equal(prior.column(op.name("inputs"), slots), pa.array(inputs_hash(op, seen)))

@@ -118,7 +118,9 @@ def trace(
 
     fates = find(run_folder, sample)
     if not fates:
-        raise CurateError(f"{run_folder}: no sample `{sample}`; ids are 32 hex digits, `curate trace RUN <source>` works too")
+        raise CurateError(
+            f"{run_folder}: no sample `{sample}`; ids are 32 hex digits, `curate trace RUN <source>` works too"
+        )
     typer.echo("\n".join(json.dumps(f, ensure_ascii=False) for f in fates) if as_json else render(fates))
 
 

@@ -2,7 +2,7 @@
 
     RUN/state/sources/<node>.json             how each source file was cut into parts
     RUN/state/parts/<segment>/<part>.json     manifest of a finished part; names its data file
-    RUN/state/parts/<segment>/<part>.<g>.parquet
+    RUN/state/parts/<segment>/<part>.<g>.arrow
     RUN/state/groups/<node>/...               keys and decisions of a Group
     RUN/state/writes/<node>/...               an output while it is made
 
@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from curate.errors import RunError
+
+
+# One thread: a worker has one core.
+LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -40,13 +44,37 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def write_table(path: Path, table: pa.Table) -> str:
-    """Parquet, atomically. Returns the SHA-256 of its bytes; equal tables give equal bytes."""
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """A table for the public, atomically; equal tables give equal bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=1, write_statistics=False)
+    write_atomic(path, sink.getvalue())
+
+
+def write_arrow(path: Path, table: pa.Table) -> str:
+    """A table for ourselves, atomically. Returns the SHA-256 of its bytes; equal tables give equal bytes.
+
+    Not Parquet: of 1,000 rows of 37 columns that takes 7.7 ms to write and 7.2 to read, this 2.0 and 0.5,
+    for 2.5 times the bytes; a rerun that computes nothing does little else.
+    """
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=LZ4) as writer:
+        writer.write_table(table)
     data = sink.getvalue()
     write_atomic(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def read_arrow(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+    """All columns of a table, or those of `columns` that it has."""
+    with pa.memory_map(str(path)) as file:
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        reader = pa.ipc.open_file(file, options=options)
+        if columns is not None:
+            places = [i for i, name in enumerate(reader.schema.names) if name in columns]
+            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
+            reader = pa.ipc.open_file(file, options=options)
+        return reader.read_all().combine_chunks()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -79,7 +107,7 @@ class RunFolder:
         return self.state / "parts" / segment / f"{part}.json"
 
     def data(self, segment: str, part: str, generation: str) -> Path:
-        return self.state / "parts" / segment / f"{part}.{generation}.parquet"
+        return self.state / "parts" / segment / f"{part}.{generation}.arrow"
 
     def ledger_file(self, segment: str, part: str) -> Path:
         return self.ledger / f"{segment}.{part}.parquet"
@@ -111,9 +139,9 @@ class RunFolder:
         """Data, then manifest; then the data that the manifest no longer names is removed."""
         generation = str(manifest["fingerprint"])
         path = self.data(segment, part, generation)
-        digest = write_table(path, table)
+        digest = write_arrow(path, table)
         write_json(self.manifest(segment, part), {**manifest, "data": path.name, "digest": digest})
-        for old in path.parent.glob(f"{part}.*.parquet"):
+        for old in path.parent.glob(f"{part}.*.arrow"):
             if old != path:
                 old.unlink(missing_ok=True)
 

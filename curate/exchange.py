@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curate.commit import write_atomic
+from curate.commit import LZ4, write_atomic
 from curate.sample import Ints
 
 
@@ -24,7 +24,7 @@ def write(folder: Path, sender: str, table: pa.Table, buckets: Ints, n: int) -> 
     ends = np.searchsorted(buckets[order], np.arange(n), side="right")
     table = table.take(pa.array(order)).combine_chunks()
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_file(sink, table.schema, options=LZ4) as writer:
         start = 0
         for end in ends.tolist():
             piece = table.slice(start, end - start).combine_chunks()

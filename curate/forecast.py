@@ -30,7 +30,9 @@ class Forecast:
     depends_on: str = ""
 
 
-def forecast(plan: Plan, found: Mapping[str, Found], out: Path, modules: tuple[str, ...]) -> dict[str, Forecast]:
+def forecast(
+    plan: Plan, found: Mapping[str, Found], out: Path, modules: tuple[str, ...]
+) -> dict[str, Forecast]:
     """Segment -> what a run in `out` would compute there. Reads no image and changes no result."""
     run = Run(plan, found, out, modules, Meter(quiet=True))
     run.cut(LocalBackend())
@@ -107,7 +109,9 @@ def _segment(step: Segment, told: Forecast | None) -> list[str]:
     if told is None:
         return lines
     if told.depends_on:
-        lines.append(f"  => {told.parts} parts, known when `{told.depends_on}` has run; known results are reused")
+        lines.append(
+            f"  => {told.parts} parts, known when `{told.depends_on}` has run; known results are reused"
+        )
     elif told.finished == told.parts:
         lines.append(f"  => {told.parts} parts and {told.rows:,} rows are done: nothing to compute")
     else:

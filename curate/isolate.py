@@ -82,7 +82,9 @@ def compute(run: PartRun, base: pa.Table, late: Ints) -> list[pa.Table]:
             node = crumb.read_text() if crumb.exists() else ""
             if not node or node in killer.spared:
                 id = base["sample_id"][int(late[killer.start])].as_py()
-                raise RunError(f"part {run.item.part} kills its worker with sample {id}, outside of any stage")
+                raise RunError(
+                    f"part {run.item.part} kills its worker with sample {id}, outside of any stage"
+                )
             todo.insert(0, _Range(killer.start, killer.stop, (*killer.spared, node)))
     return [done[start] for start in sorted(done)]
 

@@ -74,7 +74,10 @@ def rows(table: pa.Table, nodes: Sequence[str], outputs: Sequence[str], full: pa
     A pair's row shows the scores of its one image and one text beside its own; a document's items have rows
     of their own. A living image of a dead sample is dropped as `sample` (or `expanded` with it).
     """
-    pieces = [_of_samples(table, full), *(_of_items(table, level, nodes, full) for level in sample.ITEM_LEVELS)]
+    pieces = [
+        _of_samples(table, full),
+        *(_of_items(table, level, nodes, full) for level in sample.ITEM_LEVELS),
+    ]
     one = pa.concat_tables(pieces)
     place = one.schema.get_field_index("output")
     copies = [

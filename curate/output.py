@@ -123,16 +123,16 @@ def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, 
     return found
 
 
-def publish(
-    context: Context, node: str, shards: list[dict[str, Any]], print_: str
-) -> dict[str, Any]:
+def publish(context: Context, node: str, shards: list[dict[str, Any]], print_: str) -> dict[str, Any]:
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
     step = _step(context, node)
     work = context.folder.write(node)
     known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
     building = work / "building"
     building.mkdir(parents=True, exist_ok=True)
-    made = [Shard(s["samples"], s["images"], list(s["files"])) for s in sorted(shards, key=lambda s: s["number"])]
+    made = [
+        Shard(s["samples"], s["images"], list(s["files"])) for s in sorted(shards, key=lambda s: s["number"])
+    ]
     known = {f for s in made for f in s.files}
     for path in [p for p in building.rglob("*") if p.is_file()]:
         if str(path.relative_to(building)) not in known:
@@ -143,11 +143,17 @@ def publish(
         "images": sum(s.images for s in made),
         "shards": len(made),
     }
-    columns = [n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")]
-    card = step.stage.card({**known_facts, **totals, "columns": columns, "schema": step.schema, "output": node})
+    columns = [
+        n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")
+    ]
+    card = step.stage.card(
+        {**known_facts, **totals, "columns": columns, "schema": step.schema, "output": node}
+    )
     write_atomic(building / "README.md", card.encode())
     present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
-    files = {f: {"bytes": (building / f).stat().st_size, "sha256": sha256_file(building / f)} for f in present}
+    files = {
+        f: {"bytes": (building / f).stat().st_size, "sha256": sha256_file(building / f)} for f in present
+    }
     size = sum((building / f).stat().st_size for f in present)
     write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
     # an older note would vouch for the new files if this ended between the two

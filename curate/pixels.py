@@ -201,7 +201,7 @@ def _try(step: Callable[..., T], *arguments: Any) -> T | str:
 
     try:
         return step(*arguments)
-    except (ImportError, NameError, MemoryError):
+    except (ImportError, MemoryError):
         raise
     except Image.DecompressionBombError:
         return "bomb"
@@ -354,7 +354,7 @@ def _srgb(image: Image, profile: bytes | None) -> Image:
 
 @lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """To sRGB; None for profiles that are broken, made for other modes, or sRGB by another name.
+    """To sRGB; None for profiles that are broken, made for another mode, or sRGB by another name.
 
     A data set holds few profiles many times over, hence the cache.
     """
@@ -362,8 +362,6 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() != {"L": "GRAY"}.get(mode, mode):
-            return None
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (OSError, ValueError, ImageCms.PyCMSError):
         return None

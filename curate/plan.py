@@ -231,12 +231,12 @@ class _Planner:
         return done
 
     def plan(self) -> Plan:
-        names = [n.dataset() for n in self.nodes.values() if isinstance(n, Read)]
+        names: set[str] = set()
         for node in self.nodes.values():
-            if isinstance(node, Read) and names.count(node.dataset()) > 1:
-                raise RecipeError(
-                    f"{self.place[node.id]}.name", f"two sources are called `{node.dataset()}`"
-                )
+            if isinstance(node, Read) and node.dataset() in names:
+                raise RecipeError(f"{self.place[node.id]}.name", f"two sources are called `{node.dataset()}`")
+            if isinstance(node, Read):
+                names.add(node.dataset())
         if not names:
             raise RecipeError("nodes", "there is no source to read")
         for id in self.order:
@@ -363,7 +363,12 @@ class _Planner:
         ops = []
         for level, stage in node.by_level():
             reads = self._reads(place, stage, stage.reads(), after, level)
-            stage.check_columns(pa.schema([(r, after[r].type) for r in reads if r in after]))
+            try:
+                stage.check_columns(pa.schema([(r, after[r].type) for r in reads if r in after]))
+            except RecipeError as error:
+                # a stage knows its own fields, not where it stands
+                told = str(error).removeprefix(f"{error.place}: ")
+                raise RecipeError(f"{place}.{error.place}", told) from error
             transient = tuple(r for r in reads if r in TRANSIENT)
             stored = tuple(r for r in reads if r not in TRANSIENT)
             # bytes and pixels follow from where the image lies
@@ -413,8 +418,6 @@ class _Planner:
         self._reads(place, node, node.reads(), before, "image")
         prints = sorted((n, c.fingerprint) for n, c in before.items())
         print_ = fingerprint(node.identity(), prints)
-        own = {
-            f.name: f.type if level_of(f.name) == "sample" else f.type.value_type for f in node.writes()
-        }
+        own = {f.name: f.type if level_of(f.name) == "sample" else f.type.value_type for f in node.writes()}
         types = {n: c.type for n, c in before.items()} | {"parent": pa.string(), "kind": pa.string()} | own
         return {n: Column(t, node.id, print_, volatile=True) for n, t in types.items()}

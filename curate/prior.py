@@ -25,7 +25,9 @@ class Prior:
         self._prints = prints
         rows = np.full(table.num_rows, -1, dtype=np.int64)
         if stored is not None:
-            found = pc.index_in(sample.single(table["sample_id"]), value_set=sample.single(stored["sample_id"]))
+            found = pc.index_in(
+                sample.single(table["sample_id"]), value_set=sample.single(stored["sample_id"])
+            )
             rows = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
             # the same sample cut into other items is another row
             for level in sample.ITEM_LEVELS:

@@ -126,8 +126,9 @@ def _override(plain: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError, plain: Mapping[str, Any], modules: tuple[str, ...]) -> RecipeError:
-    """The first error of pydantic in our words."""
-    first = error.errors()[0]
+    """The first error of pydantic in our words; of a misspelt field rather than of the one it leaves missing."""
+    found = error.errors()
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     place: list[Any] = list(first["loc"])
     owner: type[BaseModel] = Recipe
     if place[:1] == ["nodes"] and len(place) > 1:

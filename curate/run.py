@@ -177,9 +177,7 @@ class Run:
         exchange.keep_only(folder / "keys", [i.part for i in items])
         exchange.keep_only(folder / "decisions", [f"{b:06d}" for b in range(buckets)])
         self.meter.step(f"{step.id}: keys", len(items))
-        arguments = [
-            {"node": step.id, "part": i.part, "number": i.number, "buckets": buckets} for i in items
-        ]
+        arguments = [{"node": step.id, "part": i.part, "number": i.number, "buckets": buckets} for i in items]
         prints = [""] * len(items)
         for number, sent in self._map(backend, "send_keys", arguments):
             prints[number] = sent["fingerprint"]
@@ -257,7 +255,7 @@ class Run:
     def _balance(self, output_id: str) -> dict[str, dict[str, int]]:
         """The terms of the law for one output, along its ancestors."""
         step = next(w for w in self.plan.writes() if w.id == output_id)
-        total: dict[str, Counter[str]] = {}
+        total: dict[str, Counter[str]] = {"samples": Counter(), "images": Counter()}
         for segment in self.plan.ancestors(step.input):
             ledger.add(total, self.counts[segment])
         done = self.outputs[output_id]
@@ -277,7 +275,8 @@ class Run:
                     ledger.add(total, self.counts[segment.id])
         terms = ("dropped", "errors", "deferred")
         return {
-            level: {"read": found["entered"], **{t: found[t] for t in terms}} for level, found in total.items()
+            level: {"read": found["entered"], **{t: found[t] for t in terms}}
+            for level, found in total.items()
         }
 
     def _report(self, status: str, began: float, problem: str = "") -> dict[str, Any]:

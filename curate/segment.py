@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate import exchange, ledger, sample
 from curate.apply import NodeStats, checked_born, guarded
-from curate.commit import read_json, write_table
+from curate.commit import read_arrow, read_json, write_parquet
 from curate.errors import RunError
 from curate.frames import Frames
 from curate.io.payload import unquote
@@ -48,8 +47,8 @@ def load(context: Context, segment: Segment, part: str, columns: frozenset[str] 
     manifest = context.part_manifest(segment.id, part)
     wanted = [n for n in stored_schema(segment.columns).names if columns is None or n in columns]
     path = context.folder.manifest(segment.id, part).parent / str(manifest["data"])
-    own_names = set(pq.read_schema(path).names)
-    own = pq.read_table(path, columns=sorted({*_STATE, *(set(wanted) & own_names)}))
+    own = read_arrow(path, {*_STATE, *wanted})
+    own_names = set(own.column_names)
     own = own.filter(pc.fill_null(pc.not_equal(own["drop"], ABSENT), True))
     if not segment.stores_all:
         rest = frozenset(wanted) - own_names
@@ -61,9 +60,7 @@ def load(context: Context, segment: Segment, part: str, columns: frozenset[str] 
     return own.select([n for n in dict.fromkeys([*_STATE, *wanted])])
 
 
-def survivors(
-    context: Context, upstream: tuple[str, str], columns: frozenset[str] | None = None
-) -> pa.Table:
+def survivors(context: Context, upstream: tuple[str, str], columns: frozenset[str] | None = None) -> pa.Table:
     """What goes on from a finished part."""
     table = load(context, context.plan.segment(upstream[0]), upstream[1], columns)
     return table.filter(pc.is_null(table["drop"])).combine_chunks()
@@ -80,6 +77,7 @@ class PartRun:
         self.stats = {node: NodeStats() for node in self._node_names()}
         self.manifest = read_json(context.folder.manifest(item.segment, item.part))
         self.part = Part.from_json(item.source) if item.source else None
+        self._stored_rows: pa.Table | None = None
         self.decoded_elsewhere = 0  # images decoded in subprocesses
 
     def _node_names(self) -> list[str]:
@@ -159,12 +157,13 @@ class PartRun:
 
     def stored(self) -> pa.Table | None:
         """The part's rows of an earlier run, whatever their fate was."""
-        if self.manifest is None:
-            return None
+        if self.manifest is None or self._stored_rows is not None:
+            return self._stored_rows
         path = self.context.folder.manifest(self.item.segment, self.item.part).parent / str(
             self.manifest["data"]
         )
-        return pq.read_table(path).combine_chunks() if path.exists() else None
+        self._stored_rows = read_arrow(path) if path.exists() else None
+        return self._stored_rows
 
     def birth(self) -> tuple[pa.Table, pa.Table | None]:
         """Rows before the first op, and (for Expand) the parents with what became of them."""
@@ -263,7 +262,9 @@ class PartRun:
             first += len(drop)
         table = pa.concat_tables([sample.align(c, schema) for c in children] or [schema.empty_table()])
         fate = pc.binary_join_element_wise(
-            stage.id, pc.fill_null(pa.concat_arrays(drops), EXPANDED) if drops else pa.array([], pa.string()), ":"
+            stage.id,
+            pc.fill_null(pa.concat_arrays(drops), EXPANDED) if drops else pa.array([], pa.string()),
+            ":",
         )
         stats = self.stats[stage.id]
         stats.rows_in += parents.num_rows
@@ -313,7 +314,9 @@ class PartRun:
         known = pc.fill_null(pc.struct_field(sizes, "n").cast(pa.int64()), 0) if len(sizes) else sizes
         row_of = np.repeat(np.arange(base.num_rows), images)
         weight = np.bincount(
-            row_of, weights=known.to_numpy(zero_copy_only=False) if len(sizes) else None, minlength=base.num_rows
+            row_of,
+            weights=known.to_numpy(zero_copy_only=False) if len(sizes) else None,
+            minlength=base.num_rows,
         )
         start, count, size = 0, 0, 0.0
         for i, row in enumerate(late):
@@ -339,8 +342,10 @@ class PartRun:
         decodes: int,
     ) -> dict[str, Any]:
         segment, context = self.segment, self.context
-        dead = [ledger.rows(t, self._node_names(), segment.outputs, context.ledger_schema)
-                for t in ([table] if parents is None else [parents, table])]
+        dead = [
+            ledger.rows(t, self._node_names(), segment.outputs, context.ledger_schema)
+            for t in ([table] if parents is None else [parents, table])
+        ]
         rows = pa.concat_tables(dead)
         counts = ledger.tally(rows, len(segment.outputs))
         alive = sample.alive_rows(table)
@@ -370,7 +375,7 @@ class PartRun:
         told = context.folder.ledger_file(segment.id, self.item.part)
         told.unlink(missing_ok=True)
         context.folder.commit_part(segment.id, self.item.part, own, manifest)
-        write_table(told, rows)
+        write_parquet(told, rows)
         return {**manifest, "reused_part": False}
 
     def _stored(self, table: pa.Table, stored: pa.Table | None) -> pa.Table:
@@ -395,14 +400,16 @@ class PartRun:
         segment, part = self.item.upstream
         name = str(self.context.part_manifest(segment, part)["data"])
         path = self.context.folder.manifest(segment, part).parent / name
-        return sample.single(pq.read_table(path, columns=["sample_id"])["sample_id"])
+        return sample.single(read_arrow(path, {"sample_id"})["sample_id"])
 
 
 def _only_from(table: pa.Table, name: str, node: str) -> pa.Table:
     """A drop column with only the tombstones of one node left."""
     items = name != "drop"
     values = sample.flat(table[name]) if items else sample.single(table[name])
-    kept = pc.if_else(pc.fill_null(pc.starts_with(values, f"{node}:"), False), values, pa.scalar(None, pa.string()))
+    kept = pc.if_else(
+        pc.fill_null(pc.starts_with(values, f"{node}:"), False), values, pa.scalar(None, pa.string())
+    )
     if items:
         kept = sample.wrap(kept, pc.list_value_length(table[name]).to_numpy().astype(np.int64))
     return sample.set_column(table, name, kept)

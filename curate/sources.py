@@ -39,15 +39,19 @@ def discover(plan: Plan, base: Path) -> dict[str, Found]:
 
 
 def _discover(node: Read, base: Path, place: str) -> Found:
-    split = [split_pattern(str(base / path)) for path in node.path]
+    split = [split_pattern(str(base / path), node.in_folder) for path in node.path]
     root = os.path.commonpath([r for r, _ in split])
     storage = storage_for(root)
     files: dict[str, SourceFile] = {}
-    for (own_root, pattern), path in zip(split, node.path, strict=True):
+    for (own_root, patterns), path in zip(split, node.path, strict=True):
         lead = os.path.relpath(own_root, root).replace(os.sep, "/")
-        matched = storage.find(pattern if lead == "." else f"{glob.escape(lead)}/{pattern}")
+        under = "" if lead == "." else f"{glob.escape(lead)}/"
+        matched = [file for pattern in patterns for file in storage.find(under + pattern)]
         if not matched:
-            raise RecipeError(place, f"no file matches {path}", _neighbours(own_root))
+            what = f"no file matches {path}"
+            if patterns == node.in_folder and os.path.isdir(own_root):
+                what = f"no {' or '.join(p.rpartition('*')[2] for p in patterns)} file in {path}"
+            raise RecipeError(place, what, _neighbours(own_root))
         files.update({f.path: f for f in matched})
     ordered = tuple(files[path] for path in sorted(files))
     _check(node, storage, ordered, place)

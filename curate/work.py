@@ -66,9 +66,7 @@ class Context:
     def chain(self, segment: Segment) -> Chain:
         if segment.id not in self._chains:
             decode = self.plan.recipe.decode
-            self._chains[segment.id] = Chain(
-                segment.ops, lambda size: Frames(self.payload, decode, size)
-            )
+            self._chains[segment.id] = Chain(segment.ops, lambda size: Frames(self.payload, decode, size))
         return self._chains[segment.id]
 
     def part_manifest(self, segment: str, part: str) -> dict[str, Any]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from curate.backends import Backend
-from curate.backends.local import LocalBackend
+if TYPE_CHECKING:
+    from curate.backends import Backend
 
 _HERE = Path(__file__).parent
-# Ray's workers and other children import `pools` and the test-only stages as this process does.
-_PLACES = (str(_HERE), str(_HERE / "engine"))
+# Ray's workers and other children import `pools` and the test-only stages as this process does. The repository
+# itself comes first: in `tests/` alone, the folder `tests/stages` would pass for the package `stages`.
+_PLACES = (str(_HERE.parent), str(_HERE), str(_HERE / "engine"))
+sys.path[:0] = [place for place in _PLACES if place not in sys.path]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,8 +25,6 @@ def _importable() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         old = os.environ.get("PYTHONPATH", "")
         patch.setenv("PYTHONPATH", os.pathsep.join([*_PLACES, *([old] if old else [])]))
-        for place in _PLACES:
-            patch.syspath_prepend(place)
         # no test pulls the plug, and waiting for a shared disk is most of what small runs would do
         patch.setattr(os, "fsync", lambda _: None)
         yield
@@ -48,6 +50,8 @@ def _on_ray() -> Backend:
 def start(request: pytest.FixtureRequest) -> Callable[[], Backend]:
     """How a backend is started, for tests that must hold on both."""
     if request.param == "local":
+        from curate.backends.local import LocalBackend
+
         return LocalBackend
     request.getfixturevalue("ray_of_two")
     return _on_ray

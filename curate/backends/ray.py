@@ -92,6 +92,7 @@ class RayBackend:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False  # ours are told of parts and nodes
         context.use_datasource_v2 = False  # it packs small inputs into one task, whatever is asked
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
         rows = [{"number": i, "arguments": json.dumps(a)} for i, a in enumerate(arguments)]
         # one task a block, so that a slow part holds up nothing and a lost one alone is run again

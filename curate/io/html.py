@@ -14,13 +14,12 @@ from urllib.parse import unquote_to_bytes, urljoin
 import pyarrow as pa
 from pydantic import Field
 
+from curate.io.fields import clean, meta_of
 from curate.io.html_extract import HTML_REASONS, MAX_BYTES, HtmlError, Page, extract, local_path
 from curate.io.html_types import ImageSpan
-from curate.io.parquet import file_piece
 from curate.io.payload import data_reference, quote
-from curate.io.source import Part, Read, build, identity_of, part_id, sample_id
+from curate.io.source import Part, Read, build, file_piece, identity_of, part_id, sample_id
 from curate.io.storage import SourceFile, Storage
-from curate.io.webdataset import clean, meta_of
 from curate.sample import DOCUMENT, TEXT_ONLY
 
 MEAN_PAGES, MAX_PAGES = 64, 256  # of a part
@@ -75,6 +74,7 @@ class ReadHtml(Read):
     """Interleaved documents out of HTML pages and the image files they show."""
 
     shape: ClassVar[Literal["pair", "document"]] = "document"
+    in_folder: ClassVar[tuple[str, ...]] = ("**/*.html", "**/*.htm", "**/*.xhtml")
 
     stage: Literal["read_html"] = "read_html"
     settle: Literal["drop", "text_only"] = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,10 @@ import pyarrow.types as types
 from pydantic import Field
 
 from curate.errors import RecipeError, nearest
+from curate.io.fields import Fields, meta_of
 from curate.io.payload import quote, row_reference
-from curate.io.source import Part, Read, build, identity_of, part_id, sample_id
+from curate.io.source import Part, Read, build, file_piece, identity_of, part_id, sample_id
 from curate.io.storage import SourceFile, Storage
-from curate.io.tar import HELD
-from curate.io.webdataset import Fields, meta_of
 from curate.sample import PAIR
 
 _BATCH = 64  # rows decoded at once: images of a whole row group may be gigabytes
@@ -31,17 +29,6 @@ _INCONVERTIBLE = (pa.ArrowException, ValueError, OverflowError, LookupError)
 
 class _Damaged(Exception):
     """The file, or one of its row groups, cannot be read."""
-
-
-def file_piece(storage: Storage, path: str) -> bytes | None:
-    """What stands for a file in a sample's id: its bytes, above `HELD` their SHA-256. None: no such file."""
-    try:
-        if storage.stat(path).size <= HELD:
-            return storage.read(path)
-        with storage.open(path) as file:
-            return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
-    except FileNotFoundError:
-        return None
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -114,6 +101,7 @@ class ReadParquet(Read):
     """Image-text pairs out of Parquet files. Columns that are neither mapped nor binary go into `meta`."""
 
     shape: ClassVar[Literal["pair", "document"]] = "pair"
+    in_folder: ClassVar[tuple[str, ...]] = ("**/*.parquet",)
 
     stage: Literal["read_parquet"] = "read_parquet"
     image: str = Field(default="image", description="Column of bytes, {bytes, path}, or paths.")

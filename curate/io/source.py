@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, Field
 
 from curate import sample
 from curate.io.storage import SourceFile, Storage
+from curate.io.tar import HELD
 from curate.stage import Stage, _as_list, fingerprint
 
 PART_ROWS = 2048  # rows of a part at most: the unit of work, of retry and of commit
@@ -62,7 +63,8 @@ class Read(Stage):
     """A source. `reasons()` are those it gives itself, at birth."""
 
     path: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
-        description="File, folder or glob (`**` crosses folders), or a list of them with one common root."
+        description="File, glob (`**` crosses folders) or folder, which stands for all files in it whose "
+        "name ends as the format's do; or a list of them."
     )
     name: str = Field(default="", description="Name of the data set; part of every sample_id. The node's id.")
     part_rows: Annotated[int, Field(gt=0)] = Field(
@@ -70,6 +72,8 @@ class Read(Stage):
     )
 
     shape: ClassVar[Literal["pair", "document"]] = "pair"
+    # Files that a folder stands for: what else lies there (img2dataset's statistics) is no sample.
+    in_folder: ClassVar[tuple[str, ...]] = ("**/*",)
     incidental: ClassVar[frozenset[str]] = frozenset({"path", "name", "part_rows"})
 
     def dataset(self) -> str:
@@ -102,6 +106,17 @@ def sample_id(dataset: str, key: str, members: Iterable[bytes]) -> str:
         digest.update(len(piece).to_bytes(8, "little"))
         digest.update(piece)
     return digest.hexdigest()[:32]
+
+
+def file_piece(storage: Storage, path: str) -> bytes | None:
+    """What stands for a file in a sample's id: its bytes, above `HELD` their SHA-256. None: no such file."""
+    try:
+        if storage.stat(path).size <= HELD:
+            return storage.read(path)
+        with storage.open(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
+    except FileNotFoundError:
+        return None
 
 
 def identity_of(files: Sequence[SourceFile]) -> str:

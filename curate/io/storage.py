@@ -48,16 +48,20 @@ class Storage(Protocol):
         """The bytes at each (offset, length); shorter where the file ends."""
 
 
-def split_pattern(path: str) -> tuple[str, str]:
-    """A user's path as (root, pattern): the root is the longest leading folder without a wildcard."""
+def split_pattern(path: str, in_folder: tuple[str, ...] = ("**/*",)) -> tuple[str, tuple[str, ...]]:
+    """A user's path as (root, patterns): the root is the longest leading folder without a wildcard.
+
+    `in_folder`: what a folder stands for.
+    """
     parts = path.replace(os.sep, "/").split("/")
     for i, part in enumerate(parts):
         if any(c in part for c in _WILD):
-            return "/".join(parts[:i]) or (".", "/")[path.startswith("/")], "/".join(parts[i:])
+            root = "/".join(parts[:i]) or (".", "/")[path.startswith("/")]
+            return root, ("/".join(parts[i:]),)
     if os.path.isdir(path):
-        return path, "**/*"
+        return path, in_folder
     root, name = posixpath.split(path)
-    return root or ".", glob.escape(name)
+    return root or ".", (glob.escape(name),)
 
 
 class LocalStorage:

@@ -31,7 +31,5 @@ def render(run: Mapping[str, Any]) -> str:
 
 def _law(level: str, terms: Mapping[str, int]) -> str:
     came = [f"{terms[t]:,} {t}" for t in ("entered", "born", "repeated") if terms[t]]
-    went = [
-        f"{terms[t]:,} {t}" for t in ("written", "dropped", "errors", "deferred", "expanded") if terms[t]
-    ]
+    went = [f"{terms[t]:,} {t}" for t in ("written", "dropped", "errors", "deferred", "expanded") if terms[t]]
     return f"{level}: {' + '.join(came) or '0 entered'} = {' + '.join(went) or '0 written'}"

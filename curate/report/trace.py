@@ -83,7 +83,9 @@ def render(fates: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for fate in fates:
         if fate["fate"] == "written":
-            lines.append(f"{fate['sample_id']}  written to {fate['output']}/{fate['shard']} as {fate['member']}")
+            lines.append(
+                f"{fate['sample_id']}  written to {fate['output']}/{fate['shard']} as {fate['member']}"
+            )
             continue
         what = "sample" if fate["level"] == "sample" else f"{fate['level']} {fate['index']} of the sample"
         where = f" on the way to {fate['output']}" if fate["output"] else ""

@@ -56,7 +56,7 @@ class Sha256(Map):
 def _digest(frame: npt.NDArray[np.uint8] | None, true_height: int, true_width: int) -> str | None:
     if frame is None:
         return None
-    # The decoded shape as well: the same bytes could be a wide or a tall image.
-    digest = hashlib.sha256(f"{true_width}x{true_height}:{frame.shape[1]}x{frame.shape[0]}:".encode())
+    # The same bytes could be a wide or a tall image, or the reduction of a larger one.
+    digest = hashlib.sha256(f"{true_width}x{true_height}:".encode())
     digest.update(frame.data)
     return digest.hexdigest()

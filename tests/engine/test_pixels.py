@@ -48,8 +48,10 @@ def test_orientation(kind: str, orientation: int) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_broken_exif_is_no_exif() -> None:
-    whole = encoded(photo(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\x9c" * 40)
-    assert ok(whole).data.shape == (300, 520, 3)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        for exif in (b"MM\0*\xff\xff\xff\xff" + b"\x9c" * 40, b"no TIFF header", b"MM\0*\0\0"):
+            data = encoded(photo(30, 40), kind, exif=b"Exif\0\0" + exif)
+            assert ok(data).data.shape == (30, 40, 3)
 
 
 def test_alpha_is_composited_on_white() -> None:
@@ -228,6 +230,23 @@ def test_our_own_mistakes_are_not_corrupt_images(monkeypatch: pytest.MonkeyPatch
         patch.setitem(sys.modules, "simplejpeg", None)
         with pytest.raises(ImportError):
             decode(jpeg, HOW)
+    with monkeypatch.context() as patch:
         patch.delattr(Image.Image, "has_transparency_data")  # say, renamed in the next Pillow
         with pytest.raises(AttributeError):
             decode(png_, HOW)
+
+
+@pytest.mark.parametrize(("problem", "raised"), [(TypeError, False), (KeyError, False), (MemoryError, True)])
+def test_what_a_decoder_throws(
+    problem: type[Exception], raised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise problem("not my data")
+
+    data = encoded(photo(), "JPEG")
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
+    if raised:
+        with pytest.raises(problem):
+            decode(data, HOW)
+    else:
+        assert decode(data, HOW) == "corrupt"

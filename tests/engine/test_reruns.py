@@ -91,7 +91,7 @@ def test_going_to_and_fro_does_not_grow_the_run_folder(tmp_path: Path) -> None:
     out = tmp_path / "run"
 
     def size() -> int:
-        return sum(p.stat().st_size for p in (out / "state" / "parts").rglob("*.parquet"))
+        return sum(p.stat().st_size for p in (out / "state" / "parts").rglob("*.arrow"))
 
     def swing() -> int:
         for minimum in (44, 60, 44):

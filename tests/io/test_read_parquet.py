@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from curate import sample
 from curate.errors import RecipeError
-from curate.io import parquet
+from curate.io import source
 from curate.io.parquet import ReadParquet
 from curate.io.payload import Payload
 from curate.io.storage import LocalStorage
@@ -150,7 +150,7 @@ def test_large_files_enter_the_id_by_digest(tmp_path: Path, monkeypatch: pytest.
     write(tmp_path, {"image": ["a.png"], "text": ["t"]})
     (tmp_path / "a.png").write_bytes(b"12345678")
     held = read(tmp_path)["sample_id"]
-    monkeypatch.setattr(parquet, "HELD", 4)
+    monkeypatch.setattr(source, "HELD", 4)
     digest = read(tmp_path)["sample_id"]
     (tmp_path / "a.png").write_bytes(b"12345679")
     assert len({held[0].as_py(), digest[0].as_py(), read(tmp_path)["sample_id"][0].as_py()}) == 3

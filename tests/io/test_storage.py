@@ -95,19 +95,24 @@ def test_a_copy_in_another_process_takes_no_descriptors_along(root: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("path", "root", "pattern"),
     [
-        ("data/*.tar", ("data", "*.tar")),
-        ("data/**/x/*.html", ("data", "**/x/*.html")),
-        ("/*.tar", ("/", "*.tar")),
-        ("*.tar", (".", "*.tar")),
-        ("data/0[0].tar", ("data", "0[0].tar")),
-        ("data/00.tar", ("data", "00.tar")),
-        ("00.tar", (".", "00.tar")),
+        ("data/*.tar", "data", "*.tar"),
+        ("data/**/x/*.html", "data", "**/x/*.html"),
+        ("/*.tar", "/", "*.tar"),
+        ("*.tar", ".", "*.tar"),
+        ("data/0[0].tar", "data", "0[0].tar"),
+        ("data/00.tar", "data", "00.tar"),
+        ("00.tar", ".", "00.tar"),
     ],
 )
-def test_roots_of_patterns(path: str, expected: tuple[str, str]) -> None:
-    assert split_pattern(path) == expected
+def test_roots_of_patterns(path: str, root: str, pattern: str) -> None:
+    assert split_pattern(path) == (root, (pattern,))
+
+
+def test_a_folder_stands_for_the_files_of_a_kind(root: Path) -> None:
+    assert split_pattern(str(root)) == (str(root), ("**/*",))
+    assert split_pattern(str(root), ("**/*.a", "*.b")) == (str(root), ("**/*.a", "*.b"))
 
 
 def test_storage_needs_no_heavy_library() -> None:

@@ -73,14 +73,14 @@ def test_twice_in_one_document_counts_once() -> None:
 
 
 def test_pairs_and_documents_do_not_meet() -> None:
-    rows = [("a", "pair", "x"), ("b", "pair", "x"), ("c", "document", "x"), ("d", "document:text_only", "x")]
+    rows = [("c", "pair", "x"), ("d", "pair", "x"), ("a", "document", "x"), ("b", "document:text_only", "x")]
     found = {row[1]: row[2:] for row in decided(Exact(key="image_sha256", max_documents=1), items(rows))}
     cluster = found["a"][1]
     assert found == {
-        "a": (None, cluster, "a"),
-        "b": ("duplicate", cluster, "a"),
-        "c": ("boilerplate", cluster, None),
-        "d": ("boilerplate", cluster, None),
+        "a": ("boilerplate", cluster, None),
+        "b": ("boilerplate", cluster, None),
+        "c": (None, cluster, "c"),
+        "d": ("duplicate", cluster, "c"),
     }
 
 

@@ -86,6 +86,12 @@ def test_repetition(text: str, low: float, high: float) -> None:
     assert low - 1e-6 <= measured(text)["repetition"][0] <= high + 1e-6
 
 
+def test_neighbouring_texts_are_not_one() -> None:
+    found = measured("xx", "xx", "12", "34")
+    assert found["repetition"] == [0, 0, 0, 0]
+    assert found["words"] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "junk"),
     [
@@ -119,6 +125,10 @@ def test_repetition(text: str, low: float, high: float) -> None:
             None,
         ),
         ("F-16", None),
+        (
+            "The cook, a man from Lyon, cut onions, then peeled some carrots, washed leeks, and lit a fire",
+            None,
+        ),
         ("Photo of a kitten #cute", None),
         ("两只猫和一只狗在桌子上，旁边有一只杯子。", None),
         ("Ein Foto vom Archiv der Stadt", None),
