@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,15 +23,20 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, 
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", metavar="NODE.FIELD=VALUE", help="Change a field of a node; may be given often."
+        "--set", "-s", metavar="NODE.FIELD=VALUE", help="Set a field of a node; may be given several times."
     ),
 ]
 Modules = Annotated[
     list[str] | None,
-    typer.Option("--stages", metavar="MODULE:TUPLE", help="A tuple of stage classes of your own."),
+    typer.Option(
+        "--stages", metavar="MODULE:TUPLE", help="Stage classes of your own, by their tuple's name."
+    ),
 ]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder; a finished one is reused.")
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="RUN", help="The run folder. What an earlier run left in it is reused."
+    ),
 ]
 
 
@@ -42,17 +47,34 @@ def run(
     set_: Overrides = None,
     stages: Modules = None,
     backend: Annotated[
-        str, typer.Option(help="`ray`, or `local`: a plain loop in this process.", metavar="ray|local")
+        Literal["ray", "local"],
+        typer.Option(metavar="ray|local", help="`local` is a plain loop in this process."),
     ] = "ray",
     address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to run on; by default a Ray of this run's own.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Ray cluster to run on; without it, Ray is started for this run."
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Workers of a Ray of this run's own.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Workers of a Ray started for this run; one for each core."),
+    ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="truth.jsonl of a demo pool: tell precision and recall at the end.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="truth.jsonl of a demo pool: tell precision and recall at the end.",
+        ),
     ] = None,
     replay: Annotated[
-        str | None, typer.Option(metavar="SEGMENT/PART", help="Run one part in this process, to debug it.")
+        str | None,
+        typer.Option(
+            metavar="SEGMENT/PART",
+            help="Run one part in this process and nothing else, to debug it. A failed run tells which.",
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -74,14 +96,17 @@ def run(
 
         return RayBackend(workers, address)
 
-    if backend not in ("ray", "local"):
-        raise CurateError(f"--backend {backend}: there are `ray` and `local`")
     this = Run(plan, found, out, tuple(stages or ()), meter)
-    if replay is not None:
-        this.replay(replay)
-        return
-    with meter:
-        report = this.execute(start)
+    try:
+        if replay is not None:
+            this.replay(replay)
+            typer.echo(f"{replay}: ran without an error")
+            return
+        with meter:
+            report = this.execute(start)
+    except KeyboardInterrupt as error:
+        typer.echo("curate: stopped; what is done is kept, the same command goes on from here", err=True)
+        raise typer.Exit(130) from error
     typer.echo(funnel.render(report))
     if truth is not None:
         from curate.report.truth import compare
@@ -93,12 +118,13 @@ def run(
 def plan(
     recipe: RecipeFile,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Tell what a run there would reuse.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="RUN", help="A run folder: tell what a run there would reuse."),
     ] = None,
     set_: Overrides = None,
     stages: Modules = None,
 ) -> None:
-    """Show the segments of a recipe, and what a run would compute and what it would reuse."""
+    """Show a recipe's segments: what a run would compute and what it would reuse."""
     from curate.forecast import describe
 
     made, found = _planned(recipe, set_, stages)
@@ -109,29 +135,42 @@ def plan(
 def trace(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     sample: Annotated[
-        str, typer.Argument(metavar="SAMPLE_ID", help="A sample id, its beginning, or a source position.")
+        str,
+        typer.Argument(
+            metavar="SAMPLE",
+            help="Its id, 8 digits of it or more, or its source (`00000.tar#key`, `a/b.html`).",
+        ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON object a line, one for each fate and output.")
+    ] = False,
 ) -> None:
-    """Tell what became of a sample: node, reason and scores, or output, shard and member."""
-    from curate.report.trace import find, render
+    """Tell what became of a sample: where it was dropped and why, or where it was written."""
+    from curate.report.trace import find, notes, render
 
     fates = find(run_folder, sample)
+    for note in notes(run_folder):
+        typer.echo(f"curate: {note}", err=True)
     if not fates:
         raise CurateError(
-            f"{run_folder}: no sample `{sample}`; ids are 32 hex digits, `curate trace RUN <source>` works too"
+            f"{run_folder}: nothing is known of a sample `{sample}`\n"
+            "  give its id, at least 8 of the 32 digits, or its source as the ledger spells it: "
+            "`00000.tar#key`, `x.parquet#0/17`, `folder/page.html`"
         )
     typer.echo("\n".join(json.dumps(f, ensure_ascii=False) for f in fates) if as_json else render(fates))
 
 
 @app.command()
 def stages(
-    name: Annotated[str | None, typer.Argument(help="Show one stage with its fields.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show this stage with its fields, reasons and columns."),
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="JSON schema of recipes, for editors.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The reference as Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole reference as Markdown.")] = False,
     modules: Modules = None,
 ) -> None:
-    """List the stages a recipe may use, or one with its fields."""
+    """List the stages a recipe may use, or show one of them."""
     from curate.recipe import recipe_type
     from curate.reference import as_markdown, listing, one
 
@@ -147,18 +186,25 @@ def stages(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the pool is written.")],
-    pairs: Annotated[int, typer.Option(help="Image-text pairs.")] = 1200,
-    documents: Annotated[int, typer.Option(help="HTML documents.")] = 80,
-    seed: Annotated[int, typer.Option(help="Another seed, another pool.")] = 0,
+    pairs: Annotated[int, typer.Option(metavar="N", min=0, help="Image-text pairs.")] = 1200,
+    documents: Annotated[int, typer.Option(metavar="N", min=0, help="HTML documents.")] = 80,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed, another pool.")] = 0,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only classes, fonts and a style kept out of other pools.")
     ] = False,
 ) -> None:
-    """Make a pool of synthetic pairs and documents with planted defects and their truth."""
+    """Make a synthetic pool with planted defects and the truth about them."""
     from curate.demo import generate
 
-    generate(folder, pairs=pairs, documents=documents, seed=seed, held_out=held_out)
-    typer.echo(f"{folder}: {pairs} pairs, {documents} documents, truth.jsonl")
+    try:
+        made = generate(folder, pairs=pairs, documents=documents, seed=seed, held_out=held_out)
+    except FileExistsError as error:
+        # ours has a text and no number: something that is no pool lies where the pool would go
+        raise CurateError(str(error) if error.errno is None else f"{folder} is a file") from error
+    except OSError as error:
+        raise CurateError(f"{folder} cannot be written: {error.strerror}") from error
+    images = f"{made.images} images" if made.documents else "no images"
+    typer.echo(f"{folder}: {made.pairs} pairs, {made.documents} documents with {images}, {made.path.name}")
 
 
 def _planned(recipe: Path, overrides: list[str] | None, modules: list[str] | None) -> tuple[Any, Any]:
@@ -179,9 +225,6 @@ def main() -> None:
     except CurateError as error:
         typer.echo(f"curate: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("curate: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

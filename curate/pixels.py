@@ -103,14 +103,14 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     kind = _kind(data)
     if kind is None:
         return "corrupt"
+    image = _try(_open, kind, data)
+    if not isinstance(image, str) and image.size[0] * image.size[1] > how.max_pixels:
+        return "bomb"  # whatever else may be wrong with it
     if fault := _container_fault(kind, data):
         return fault
-    image = _try(_open, kind, data)
     if isinstance(image, str):
         return _blame(image, kind, data)
     width, height = image.size
-    if width * height > how.max_pixels:
-        return "bomb"
     factor = 1 if full else _factor(min(width, height), how.short_side)
     read = _try(_READERS.get(kind, _read_other), image, data, factor)
     if isinstance(read, str):
@@ -120,22 +120,6 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     if orientation >= 5:  # the four that swap the sides
         width, height = height, width
     return Pixels(np.ascontiguousarray(_upright(frame, orientation)), height, width, kind, animated, alpha)
-
-
-def decode_column(
-    blobs: Sequence[bytes | str | None], how: Decode, full: bool = False
-) -> tuple[pa.StructArray, list[str | None]]:
-    """The PIXELS column of files, and for each its reason or None.
-
-    A str among the files is the reason why there are no bytes, and is handed on; None is `missing`.
-    """
-    images: list[Pixels | None] = []
-    reasons: list[str | None] = []
-    for blob in blobs:
-        found = decode(blob, how, full) if isinstance(blob, bytes) else (blob or "missing")
-        images.append(None if isinstance(found, str) else found)
-        reasons.append(found if isinstance(found, str) else None)
-    return column(images), reasons
 
 
 def column(images: Sequence[Pixels | None]) -> pa.StructArray:

@@ -86,8 +86,12 @@ def write_pages(folder: Path, count: int, images: int = 3) -> str:
         for k in range(images):
             name = f"p{page}-{k}.png"
             (folder / name).write_bytes(picture(50_000 + page * 10 + k, 40 + 8 * k, 48))
-            body.append(f'<img src="{name}" alt="picture {k} of page {page}"><p>Part {k} of {page}. {words}</p>')
-        html = f"<html><head><title>Page {page}</title></head><body><main>{''.join(body)}</main></body></html>"
+            body.append(
+                f'<img src="{name}" alt="picture {k} of page {page}"><p>Part {k} of {page}. {words}</p>'
+            )
+        html = (
+            f"<html><head><title>Page {page}</title></head><body><main>{''.join(body)}</main></body></html>"
+        )
         (folder / f"page{page:03d}.html").write_text(html)
     return f"{folder}/*.html"
 

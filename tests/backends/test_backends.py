@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +32,10 @@ def tars(tmp_path: Path) -> str:
 
 def recipe(tars: str, how: str = "value") -> pools.Recipe:
     chain = pools.chain(tars, part_rows=9)
-    return {**chain, "nodes": [*chain["nodes"][:-1], {"id": "mood", "stage": "moody", "how": how}, chain["nodes"][-1]]}
+    return {
+        **chain,
+        "nodes": [*chain["nodes"][:-1], {"id": "mood", "stage": "moody", "how": how}, chain["nodes"][-1]],
+    }
 
 
 def test_bad_rows_reruns_and_conservation(tars: str, tmp_path: Path, start: Start) -> None:
@@ -83,9 +87,13 @@ def test_a_cluster_that_loses_a_node_finishes_with_the_same_bytes(tars: str, tmp
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("RAY_AUTH_TOKEN", None)
     done = subprocess.run(
-        [sys.executable, script, str(file), str(out)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, script, str(file), str(out)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "removed after" in done.stdout
+    assert re.search(r"removed after [1-5] parts", done.stdout)  # of six of the first segment alone
     pools.run(plain, tmp_path / "whole")
     assert pools.output_bytes(out) == pools.output_bytes(tmp_path / "whole")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from decoding import decode_column
 from PIL import Image
 
-from curate.pixels import Decode, decode_column
+from curate.pixels import Decode
 from curate.sample import BASE, DOCUMENT, PAIR, Level, level_of
 from curate.stage import BYTES, TRANSIENT, Expand, Group, Stage
 from stages import STAGES

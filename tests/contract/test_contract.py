@@ -92,11 +92,13 @@ def test_declarations(stage: Stage) -> None:
 def test_identities_are_the_same_in_every_process() -> None:
     code = "from generated import configured; print([s.identity() for s in configured()])"
     here = os.path.dirname(__file__)
-    root = os.path.dirname(os.path.dirname(here))
+    tests = os.path.dirname(here)
+    # the repository before its tests: `tests/stages` would pass for the package `stages`
+    paths = (here, os.path.dirname(tests), tests)
     told = {
         subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join((here, root))},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
             check=True,

@@ -48,7 +48,9 @@ def recipe(pool: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(demo_pool: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def finished(
+    demo_pool: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     out = tmp_path_factory.mktemp("everything") / "run"
     report = pools.run(recipe(demo_pool), out)
     plan, found = pools.planned(recipe(demo_pool))
@@ -116,7 +118,9 @@ def test_every_raw_sample_can_be_traced(finished: Any) -> None:
         rows = raw[source].select(["sample_id", "source"]).to_pylist()
         for row in rows[:: max(1, len(rows) // 6)]:
             fates = find(out, row["sample_id"])
-            told = {f["output"] for f in fates if f["sample_id"] == row["sample_id"] and f.get("level") != "image"}
+            told = {
+                f["output"] for f in fates if f["sample_id"] == row["sample_id"] and f.get("level") != "image"
+            }
             assert told == outputs
             for fate in fates:
                 assert fate["fate"] == "written" or fate["reason"]

@@ -71,7 +71,9 @@ def test_references_that_leave_the_root_are_not_read(tmp_path: Path) -> None:
     pages = pools.write_pages(tmp_path / "pages", 1, images=1)
     page = tmp_path / "pages" / "page000.html"
     hostile = ["../secret.png", str(secret), f"file://{secret}", "%2e%2e/secret.png", "a/../../secret.png"]
-    page.write_text(page.read_text().replace("</main>", "".join(f'<img src="{h}">' for h in hostile) + "</main>"))
+    page.write_text(
+        page.read_text().replace("</main>", "".join(f'<img src="{h}">' for h in hostile) + "</main>")
+    )
     recipe = {
         "name": "hostile",
         "nodes": [
@@ -117,7 +119,9 @@ def test_an_unwritable_folder_is_told_without_a_traceback(tmp_path: Path) -> Non
     assert "cannot be written" in done.stderr
 
 
-def test_an_input_that_vanishes_is_told_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_vanishes_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from curate.io.storage import LocalStorage
 
     tar = pools.write_tar(tmp_path / "0.tar", pools.pairs(3))

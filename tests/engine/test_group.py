@@ -81,7 +81,9 @@ def tar(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("reach", [0, 2])
-def test_linked_components_and_survivors_are_those_found_by_hand(tar: str, tmp_path: Path, reach: int) -> None:
+def test_linked_components_and_survivors_are_those_found_by_hand(
+    tar: str, tmp_path: Path, reach: int
+) -> None:
     recipe = linked(tar, part_rows=7, reach=reach)
     pools.run(recipe, tmp_path / "run")
     plan, found = pools.planned(recipe)
@@ -146,7 +148,9 @@ def test_of_twins_one_survives(tmp_path: Path) -> None:
     pools.write_tar(tmp_path / "in" / "b.tar", one[2:4])
     pools.run(pools.chain(f"{tmp_path}/in/*.tar"), tmp_path / "run")
     written = Counter(pools.index(tmp_path / "run", "out")["sample_id"].to_pylist())
-    duplicates = [r for r in pools.ledger(tmp_path / "run") if r["reason"] == "duplicate" and r["level"] == "sample"]
+    duplicates = [
+        r for r in pools.ledger(tmp_path / "run") if r["reason"] == "duplicate" and r["level"] == "sample"
+    ]
     assert set(written.values()) == {1}
     assert len(duplicates) == 2
     assert {r["sample_id"] for r in duplicates} <= written.keys()

@@ -36,7 +36,12 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     tars = pools.write_tars(tmp_path / "in", pools.pairs(48), 2)
     chain = pools.chain(tars, part_rows=5, shard_size=9)
     more = [
-        {"id": "pages", "stage": "read_html", "path": pools.write_pages(tmp_path / "pages", 6), "part_rows": 3},
+        {
+            "id": "pages",
+            "stage": "read_html",
+            "path": pools.write_pages(tmp_path / "pages", 6),
+            "part_rows": 3,
+        },
         {"id": "phash", "stage": "sha256"},
         {"id": "furniture", "stage": "exact", "key": "image_sha256", "max_documents": 2},
         {"id": "docs", "stage": "write_webdataset", "form": "documents", "shard_size": 2},

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import simplejpeg
+from decoding import decode_column
 from pictures import HOW, chunk, distance, encoded, ok, photo, png
 from PIL import Image, ImageCms, ImageOps
 
-from curate.pixels import Decode, Pixels, decode, decode_column, decoded
+from curate.pixels import Decode, Pixels, decode, decoded
 from curate.stage import PIXELS
 from stages.common.columns import frames
 

@@ -13,12 +13,16 @@ from curate import sample
 from curate.io.source import build
 from curate.sample import DOCUMENT, PAIR, TEXT_ONLY
 
-EXTRA = pa.schema([("image_score", pa.list_(pa.float64())), ("text_score", pa.list_(pa.float64())), ("n", pa.int32())])
+EXTRA = pa.schema(
+    [("image_score", pa.list_(pa.float64())), ("text_score", pa.list_(pa.float64())), ("n", pa.int32())]
+)
 REASON = st.sampled_from([None, None, None, "early:bad"])
 
 
 @st.composite
-def row(draw: st.DrawFn, number: int, shapes: tuple[str, ...] = (PAIR, DOCUMENT, TEXT_ONLY)) -> dict[str, Any]:
+def row(
+    draw: st.DrawFn, number: int, shapes: tuple[str, ...] = (PAIR, DOCUMENT, TEXT_ONLY)
+) -> dict[str, Any]:
     shape = draw(st.sampled_from(shapes))
     layout = draw(st.sampled_from(["it", "ti"])) if shape == PAIR else draw(st.text("it", max_size=6))
     n = {level: layout.count(span) for level, span in sample.SPAN.items()}
@@ -87,7 +91,9 @@ def test_a_view_shows_the_living_and_them_alone(table: pa.Table, level: sample.L
         elif r["drop"] is None:
             found = zip(r[KEYS[level]], r[f"{level}_drop"], strict=True)
             expected += [(item, r["n"]) for item, drop in found if drop is None]
-    assert list(zip(seen.table[KEYS[level]].to_pylist(), seen.table["n"].to_pylist(), strict=True)) == expected
+    assert (
+        list(zip(seen.table[KEYS[level]].to_pylist(), seen.table["n"].to_pylist(), strict=True)) == expected
+    )
 
 
 @given(tables(), LEVEL, st.integers(0, 99))

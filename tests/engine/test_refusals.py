@@ -123,6 +123,8 @@ def test_planning_does_not_load_ray(folder: Path) -> None:
         "app(standalone_mode=False)\n"
         "assert 'ray' not in sys.modules, 'ray was loaded'"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "segment raw" in done.stdout

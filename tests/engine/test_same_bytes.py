@@ -84,7 +84,18 @@ def test_with_one_worker_from_the_command_line(base: Any, expected: Any, tmp_pat
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe(tmp_path, *base, part_rows=20)))
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "curate.cli", "run", str(file), "--out", str(out), "-q", "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "curate.cli",
+        "run",
+        str(file),
+        "--out",
+        str(out),
+        "-q",
+        "--workers",
+        "1",
+    ]
     subprocess.run([*command, "--stages", pools.ODD[0]], check=True, cwd=tmp_path, capture_output=True)
     assert pools.output_bytes(out) == expected
 

@@ -1,36 +1,17 @@
-"""Interleaved extraction from HTML: reading order, boilerplate, captions, charsets, hostile input."""
+"""What of a page is its content, in reading order: boilerplate goes, blocks stay readable."""
 
 from __future__ import annotations
-
-import pickle
-import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from web_pages import page, shape
 
-from curate.io.html_charset import decode
 from curate.io.html_extract import (
-    HTML_REASONS,
-    HtmlError,
     ImageSpan,
-    Page,
     TextSpan,
     extract,
-    local_path,
 )
-
-
-def page(body: str, head: str = "") -> Page:
-    return extract(f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>".encode())
-
-
-def shape(body: str) -> list[str]:
-    """The spans as text: images as [src]."""
-    spans = page(body).spans
-    return [span.body if isinstance(span, TextSpan) else f"[{span.src}]" for span in spans]
-
 
 DOCBOOK = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1.dtd">
@@ -228,142 +209,6 @@ def test_an_inline_image_keeps_its_place_without_breaking_words() -> None:
     assert shape("<p>end<img src=a></p><p>next</p>") == ["end", "[a]", "next"]
 
 
-@pytest.mark.parametrize(
-    ("markup", "src"),
-    [
-        ("<img src='a.jpg' srcset='s.jpg 320w, l.jpg 1024w, m.jpg 640w'>", "l.jpg"),
-        ("<img src='a.jpg' srcset='b.jpg 1.5x, c.jpg 2x'>", "c.jpg"),
-        ("<img src='a.jpg' srcset='b.jpg'>", "a.jpg"),
-        ("<img srcset='b.jpg'>", "b.jpg"),
-        ("<img src='a.jpg' srcset='x,y.jpg 300w, bad w'>", "x,y.jpg"),
-        ("<img src='data:image/gif;base64,R0lGOD' data-src='real.jpg'>", "real.jpg"),
-        ("<img src='spacer.gif' data-original='real.jpg'>", "real.jpg"),
-        ("<img src='data:image/gif;base64,R0lGOD' data-srcset='a.jpg 1x'>", "a.jpg"),
-        (
-            "<picture><source srcset='w.webp 800w'><source srcset='j.jpg 400w'><img src='f.jpg'></picture>",
-            "w.webp",
-        ),
-        ("<img src=' \n a b.jpg '>", "a b.jpg"),
-        ("<object data=x.svg><img src='fallback.png'></object>", "fallback.png"),
-    ],
-)
-def test_the_best_candidate_is_taken(markup: str, src: str) -> None:
-    assert [image.src for image in page(f"<p>text</p>{markup}").images] == [src]
-
-
-def test_lazy_images_with_a_noscript_twin_come_once() -> None:
-    twin = "<img data-src='a.jpg'><noscript><img src='a.jpg' alt='A'></noscript>"
-    assert shape(f"{twin}<p>x</p>") == ["[a.jpg]", "x"]
-    placeholder = "<img src='data:image/gif;base64,R0'><noscript><img src='a.jpg'></noscript>"
-    assert shape(f"{placeholder}<p>x</p>") == ["[a.jpg]", "x"]
-
-
-def test_image_attributes_and_what_is_no_image() -> None:
-    images = page(
-        "<img src=a.png width=640 height='480px' alt=' two\n words ' title='t'><img src=b.png width='50%'>"
-        "<img src=pixel.gif width=1 height=1><img alt='no source'><img src=''><img src=h.png hidden>"
-        "<img src='DATA:image/png;base64,AA'>"
-    ).images
-    assert images == (
-        ImageSpan("a.png", alt="two words", title="t", width=640, height=480),
-        ImageSpan("b.png"),
-        ImageSpan("DATA:image/png;base64,AA", is_data_uri=True),
-    )
-
-
-def test_captions_go_to_their_images_and_images_in_captions_stay() -> None:
-    gallery = page(
-        "<figure><img src=1><img src=2><figcaption>Both, see <img src=icon></figcaption></figure>"
-        "<div class='row'><img src=3><p class='caption'>Third</p>"
-        "<img src=4><p class='caption'>Fourth</p></div>"
-        "<figure><blockquote>Q</blockquote><figcaption>Who said it</figcaption></figure>"
-        f"<figure>{'<img src=many>' * 20}<figcaption>A gallery</figcaption></figure>"
-    )
-    captions = {image.src: image.caption for image in gallery.images}
-    assert captions == {
-        "1": "Both, see",
-        "2": "Both, see",
-        "icon": "",
-        "3": "Third",
-        "4": "Fourth",
-        "many": "",
-    }
-    # Without an image to take them, captions are text.
-    assert gallery.text == "Q\n\nWho said it\n\nA gallery"
-
-
-@pytest.mark.parametrize(
-    ("base", "src", "resolved"),
-    [
-        ("img/", "a.png", "img/a.png"),
-        ("../x/page.html", "a.png", "../x/a.png"),
-        ("https://site.example/d/", "a.png", "https://site.example/d/a.png"),
-        ("//cdn.example/d/", "a.png", "//cdn.example/d/a.png"),
-        ("/d/", "a.png", "/d/a.png"),
-        ("img/", "https://o.example/a.png", "https://o.example/a.png"),
-        ("img/", "data:image/png;base64,AA", "data:image/png;base64,AA"),
-        ("http://[broken/", "a.png", "a.png"),
-        ("x/" * 5000, "a.png", "a.png"),
-    ],
-)
-def test_base_href_is_respected(base: str, src: str, resolved: str) -> None:
-    assert page(f"<img src='{src}'>", f"<base href='{base}'>").images[0].src == resolved
-
-
-@pytest.mark.parametrize(
-    ("src", "path"),
-    [
-        ("a.png", "en/sub/a.png"),
-        ("../images/a.png", "en/images/a.png"),
-        ("../../a.png", "a.png"),
-        ("./x/.././a.png?v=2#top", "en/sub/a.png"),
-        ("a%20b%C3%A9.png", "en/sub/a bé.png"),
-        ("images\\a.png", "en/sub/images/a.png"),
-        (" a\n.png ", "en/sub/a.png"),
-        ("../../../a.png", None),
-        ("..%2F..%2f..%2Fetc/passwd", None),
-        ("..\\..\\..\\a.png", None),
-        ("%2e%2e/%2e%2e/%2e%2e/a.png", None),
-        ("..%5C..%5C..%5Ca.png", None),
-        ("/etc/passwd", None),
-        ("%2Fetc%2Fpasswd", None),
-        ("\\\\host\\share", None),
-        ("//host/a.png", None),
-        ("file:///etc/passwd", None),
-        ("FILE:a.png", None),
-        ("C:\\a.png", None),
-        ("c%3A/a.png", None),
-        ("C|/a.png", None),
-        ("https://x.example/a.png", None),
-        ("data:image/png;base64,AA", None),
-        ("javascript:alert(1)", None),
-        ("a%00.png", None),
-        ("a%ff.png", None),
-        ("", None),
-        ("#top", None),
-        ("?q", None),
-        (".", None),
-        ("sub/", None),
-        ("sub/..", None),
-        ("../..", None),
-    ],
-)
-def test_local_path(src: str, path: str | None) -> None:
-    assert local_path("en/sub/page.html", src) == path
-
-
-def test_local_path_of_a_page_that_is_itself_outside() -> None:
-    assert local_path("/abs/page.html", "a.png") is None
-    assert local_path("../page.html", "a.png") is None
-    assert local_path("page.html", "a.png") == "a.png"
-
-
-@given(st.text(alphabet="./\\%2eEfF5cC:|?#a \x00~", max_size=30))
-def test_local_path_never_leaves_the_root(src: str) -> None:
-    path = local_path("a/b/p.html", src)
-    assert path is None or (path[:1] != "/" and ".." not in path.split("/") and "\0" not in path)
-
-
 def test_facts() -> None:
     found = page(
         "<p>x</p>",
@@ -405,136 +250,6 @@ def test_several_licences_are_none() -> None:
     assert page("x", "<link rel=canonical href='javascript:x'>").canonical_url is None
 
 
-GERMAN = "<p>Größe, Übung, Straße, für Äpfel</p>"
-
-
-@pytest.mark.parametrize(
-    ("raw", "declared", "charset"),
-    [
-        (b"\xef\xbb\xbf" + GERMAN.encode(), "iso-8859-1", "utf-8"),
-        (b"\xff\xfe" + GERMAN.encode("utf-16-le"), None, "utf-16-le"),
-        (b"\xfe\xff" + GERMAN.encode("utf-16-be"), None, "utf-16-be"),
-        (GERMAN.encode("utf-16-le"), None, "utf-16-le"),
-        ((GERMAN + "x" * 99).encode("utf-16-be"), None, "utf-16-be"),
-        (GERMAN.encode(), None, "utf-8"),
-        (GERMAN.encode(), "ISO-8859-1", "utf-8"),
-        (GERMAN.encode("cp1252"), "latin1", "cp1252"),
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), None, "cp1252"),
-        (
-            b"<meta http-equiv=x content='a; charset=iso-8859-15'>" + GERMAN.encode("latin-1"),
-            None,
-            "iso8859-15",
-        ),
-        (b"<?xml version='1.0' encoding='iso-8859-1'?>" + GERMAN.encode("latin-1"), None, "cp1252"),
-        (b"<meta charset=utf-16>" + GERMAN.encode(), None, "utf-8"),
-        (GERMAN.encode("cp1252") * 20, None, None),
-        (GERMAN.encode(), "unicode_escape", "utf-8"),
-        (GERMAN.encode(), "nonsense\0", "utf-8"),
-    ],
-)
-def test_charsets(raw: bytes, declared: str | None, charset: str | None) -> None:
-    found = extract(raw, declared_charset=declared)
-    assert found.text.startswith("Größe, Übung, Straße, für Äpfel")
-    assert charset is None or found.charset == charset
-    assert not found.undecodable
-
-
-def test_utf_16_without_a_mark_is_seen_even_where_all_is_ascii() -> None:
-    for codec in ("utf-16-le", "utf-16-be"):
-        found = extract("<p>plain</p>".encode(codec))
-        assert (found.text, found.charset) == ("plain", codec)
-
-
-def test_asian_charsets() -> None:
-    for text, label, codec in (
-        ("<p>日本語の文章です</p>", "Shift_JIS", "cp932"),
-        ("<p>日本語の文章です</p>", "iso-2022-jp", "iso2022_jp"),
-        ("<p>中文的文字</p>", "gb2312", "gb18030"),
-        ("<p>한국어 문장</p>", "euc-kr", "cp949"),
-    ):
-        found = extract(text.encode(codec), declared_charset=label)
-        assert (found.text, found.charset) == (text[3:-4], codec)
-
-
-def test_bytes_that_fit_no_charset_are_replaced_and_flagged() -> None:
-    found = extract(b"<meta charset=utf-8><p>good \xff text</p>")
-    assert (found.text, found.charset, found.undecodable) == ("good \ufffd text", "utf-8", True)
-    assert decode(b"\xef\xbb\xbfa\xff") == ("a\ufffd", "utf-8", True)
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (b"", "empty"),
-        (b" \n\0\t", "empty"),
-        (b"<p>x" + b" " * 100, "too_large"),
-        (b"<b>" * 200, "too_deep"),
-        (b"<b>x</b>" * 60, "too_many_elements"),
-        (b"no markup here, 1 < 2", "not_html"),
-        (b"%PDF-1.7 <p>", "not_html"),
-        (b"\x89PNG\r\n\x1a\n<p>", "not_html"),
-        (b"<?xml version='1.0'?><!-- feed --><rss><p>x</p></rss>", "not_html"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><text>x</text></svg>", "not_html"),
-    ],
-)
-def test_reasons(raw: bytes, reason: str) -> None:
-    limits = {"max_bytes": 60} if reason == "too_large" else {"max_elements": 50} if "many" in reason else {}
-    with pytest.raises(HtmlError) as caught:
-        extract(raw, max_depth=100, **limits)
-    assert caught.value.reason == reason
-    assert reason in HTML_REASONS
-    copy = pickle.loads(pickle.dumps(caught.value))
-    assert (copy.reason, str(copy)) == (reason, str(caught.value))
-
-
-def test_a_page_without_content_is_no_error() -> None:
-    assert page("<nav>menu</nav>").spans == ()
-    assert extract(b"<!-- only a comment -->").spans == ()
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"<div>" * 100_000 + b"x" + b"</div>" * 100_000,
-        b"<p " + b" ".join(b"a%d=1" % n for n in range(50_000)) + b">x",
-        b"<p title='" + b"x" * 4_000_000 + b"'>x",
-        b"<p>" + b"&amp;" * 100_000,
-        b"<" * 1_000_000 + b"a",
-        b"<!--" * 500_000,
-        b"<!---->" * 200_000 + b"<",
-        b"<p>" + b"\0" * 1_000_000 + b"x",
-        b"<picture>" + b"<source srcset='a 1x'>" * 30 + b"<img src=a>" * 20_000,
-        b"<figure><figcaption>x" * 100 + b"<img src=a><figcaption>y</figcaption>" * 10_000,
-        b"<div class=nav>" * 400 + b"<b>x</b>" * 20_000,
-        b"<p>a" + b"<img src=x>b" * 20_000,
-        b"<img srcset='" + b"a 1w, " * 200_000 + b"'>",
-        b"<ul><li>" * 200 + b"<li>x" * 20_000,
-    ],
-    ids=lambda raw: repr(raw[:12]),
-)
-def test_hostile_pages_end_soon_and_small(raw: bytes) -> None:
-    # Each of these is minutes or gigabytes for an implementation that is quadratic somewhere.
-    start = time.monotonic()
-    try:
-        spans = extract(raw).spans
-    except HtmlError:
-        spans = ()
-    assert time.monotonic() - start < 20
-    assert sum(len(span.body) for span in spans if isinstance(span, TextSpan)) < 5 * len(raw)
-
-
-def test_null_bytes_and_entities_of_a_doctype() -> None:
-    assert extract(b"<p>a\0b</p><im\0g src=c.png>").spans == (TextSpan("ab"), ImageSpan("c.png"))
-    external = b'<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/hostname">]><p>a&x;b</p>'
-    assert extract(external).text.endswith("a&x;b")
-
-
-def test_broken_markup() -> None:
-    assert shape('<p>one<p>two</b></i><table><tr><td>a<td>b</table></p></div>three<img src=x alt="y>') == [
-        "one\n\ntwo\n\na | b\n\nthree"
-    ]
-
-
 WORDS = st.text(alphabet="abcdefgé中", min_size=1, max_size=6)
 BLOCK = st.one_of(
     st.tuples(
@@ -560,32 +275,3 @@ def test_order_of_words_and_images_is_preserved(blocks: list[tuple[str, str]]) -
     for span in page(markup).spans:
         found += [span.src] if isinstance(span, ImageSpan) else span.body.replace("|", " ").split()
     assert [word for word in found if word != "-"] == wanted
-
-
-SHREDS = (
-    b"<p>|<|>|</div>|<img src=|'|\"|<table>|<td>|\0|\xff|&#|<!--|-->|<script>|<li>|<figure>|<figcaption>"
-    b"|x |<base href=|=|<picture>|<source srcset=|<noscript>|<meta charset=|utf-16|<![CDATA[|<?|<pre>|<br>"
-).split(b"|")
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.one_of(
-        st.binary(max_size=400),
-        st.lists(
-            st.sampled_from(SHREDS),
-            max_size=60,
-        ).map(b"".join),
-    ),
-    st.one_of(
-        st.none(), st.text(max_size=10), st.sampled_from(["utf-16", "iso-2022-jp", "punycode", "zlib"])
-    ),
-)
-def test_random_bytes_raise_nothing_but_html_error(raw: bytes, declared: str | None) -> None:
-    try:
-        spans = extract(raw, declared_charset=declared).spans
-    except HtmlError:
-        return
-    for span in spans:
-        assert span.body.strip() if isinstance(span, TextSpan) else span.src
-    assert not any(isinstance(a, TextSpan) and isinstance(b, TextSpan) for a, b in pairwise(spans))

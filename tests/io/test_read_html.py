@@ -176,6 +176,12 @@ def test_what_settles_a_page_without_images(tmp_path: Path) -> None:
     assert row["shape"] == "document:text_only"
 
 
+def test_language_of_pages_that_do_not_declare_one(tmp_path: Path) -> None:
+    files = {"a.html": page("Text", lang="fr"), "b.html": page("Text").replace(b" lang='en'", b"")}
+    assert [row["language"] for row in read(tmp_path, files)] == ["fr", None]
+    assert [row["language"] for row in read(tmp_path, files, language="de")] == ["fr", "de"]
+
+
 def test_ids_follow_path_page_and_images(tmp_path: Path) -> None:
     html = page("Text", '<img src="x.png">', '<img src="./x.png">')
     versions = [

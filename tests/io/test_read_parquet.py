@@ -299,7 +299,7 @@ def test_flipped_bytes_raise_nothing(tmp_path: Path, data: st.DataObject) -> Non
 
 def test_a_footer_that_claims_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"image": [b"x"] * 1000, "text": ["t"] * 1000})
-    monkeypatch.setattr(parquet, "_ROWS_A_BYTE", 0.1)
+    monkeypatch.setattr("curate.io.parquet._ROWS_A_BYTE", 0.1)
     assert read(tmp_path)["drop"].to_pylist() == ["read:unreadable_file"]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pytest
+from decoding import decode_column
 
-from curate.pixels import Decode, decode_column
+from curate.pixels import Decode
 from curate.stage import BYTES, CANONICAL
 
 

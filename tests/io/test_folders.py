@@ -1,0 +1,57 @@
+"""A path that is a folder: the files of the source's kind, and nothing else that lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pools
+import pytest
+
+from curate.errors import RecipeError
+
+# What img2dataset leaves beside its shards, and what one finds in any folder of pages.
+BESIDE = ("00000.parquet", "00000_stats.json", "deep/00001.tar.idx", "README.md", "style.css", "x.png")
+
+
+def files_of(stage: str, path: Path) -> list[str]:
+    recipe = {
+        "name": "r",
+        "nodes": [{"id": "raw", "stage": stage, "path": str(path)}, {"stage": "write_webdataset"}],
+    }
+    _, found = pools.planned(recipe, ())
+    return [file.path for file in found["raw"].files]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in BESIDE:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    pools.write_tar(tmp_path / "00000.tar", pools.pairs(2))
+    pools.write_tar(tmp_path / "deep" / "00001.tar", pools.pairs(2, 2))
+    for name in ("a.html", "deep/b.htm", "deep/c.xhtml"):
+        (tmp_path / name).write_text("<p>words")
+    return tmp_path
+
+
+def test_each_source_takes_its_own_files(folder: Path) -> None:
+    assert files_of("read_webdataset", folder) == ["00000.tar", "deep/00001.tar"]
+    assert files_of("read_parquet", folder) == ["00000.parquet"]
+    assert files_of("read_html", folder) == ["a.html", "deep/b.htm", "deep/c.xhtml"]
+
+
+def test_side_files_of_img2dataset_are_no_samples(folder: Path, tmp_path: Path) -> None:
+    report = pools.run(pools.chain(str(folder), minimum=1), tmp_path / "run")
+    assert report["samples"] == {"read": 4, "dropped": 0, "errors": 0, "deferred": 0}
+
+
+def test_a_glob_takes_what_it_names(folder: Path) -> None:
+    assert files_of("read_webdataset", folder / "*") == sorted(
+        name for name in (*BESIDE, "00000.tar", "a.html") if "/" not in name
+    )
+
+
+def test_a_folder_without_such_files_is_refused(folder: Path) -> None:
+    (folder / "a.html").unlink()
+    with pytest.raises(RecipeError, match=r"(?s)path: no \.parquet file in .*deep\n.*00001\.tar"):
+        files_of("read_parquet", folder / "deep")
