@@ -333,7 +333,7 @@ def guarded(
     except BUGS as error:
         at = f"{type(error).__name__}: {error}{_where(error)}"
         raise StageBug(node, at, ids.to_pylist()) from error
-    except Exception as error:  # noqa: BLE001 - a stage may raise anything on bad data; it costs that row
+    except Exception as error:  # a stage may raise anything on bad data; it costs that row
         if failed is None:
             at = f"{type(error).__name__}: {error}{_where(error)}"
             raise StageBug(node, at, ids.to_pylist()) from error

@@ -99,7 +99,7 @@ def _spawn(run: PartRun, todo: list[_Range], folder: Path) -> None:
     }
     (folder / "breadcrumb").unlink(missing_ok=True)
     (folder / "order.json").write_text(json.dumps(order))
-    subprocess.run(
+    subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "curate.isolate", str(folder / "order.json")],
         # the user's own stages are found where this process finds them
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +76,21 @@ def write_shard(
     building = work / "building"
     if done is not None and done["fingerprint"] == print_:
         if all((building / f).exists() for f in done["files"]):
-            return done
+            return {"samples": done["samples"]}
     tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
     rows = _with_twins(pa.concat_tables(tables)).slice(start, stop - start)
     rows = rows.combine_chunks().drop_columns(list(_ORDER))
     building.mkdir(parents=True, exist_ok=True)
     made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
-    result = {**asdict(made), "fingerprint": print_, "number": shard}
-    write_json(work / "shards" / f"{name}.json", result)
-    return result
+    files = {f: _facts(building / f) for f in made.files}
+    note = {"samples": made.samples, "images": made.images, "files": files, "fingerprint": print_}
+    # the list of files stays here: an output may have as many files as samples
+    write_json(work / "shards" / f"{name}.json", note)
+    return {"samples": made.samples}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
 
 def _with_twins(rows: pa.Table) -> pa.Table:
@@ -123,17 +128,20 @@ def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, 
     return found
 
 
-def publish(context: Context, node: str, shards: list[dict[str, Any]], print_: str) -> dict[str, Any]:
+def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, Any]:
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
     step = _step(context, node)
     work = context.folder.write(node)
     known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
     building = work / "building"
     building.mkdir(parents=True, exist_ok=True)
-    made = [
-        Shard(s["samples"], s["images"], list(s["files"])) for s in sorted(shards, key=lambda s: s["number"])
-    ]
-    known = {f for s in made for f in s.files}
+    known: dict[str, dict[str, Any]] = {}
+    made = []
+    for number in range(shards):
+        note = read_json(work / "shards" / f"{number:05d}.json")
+        assert note is not None and note["fingerprint"] == print_, f"shard {number} of {node} is not finished"
+        made.append(Shard(note["samples"], note["images"], list(note["files"])))
+        known |= note["files"]
     for path in [p for p in building.rglob("*") if p.is_file()]:
         if str(path.relative_to(building)) not in known:
             path.unlink()  # left by an attempt that did not finish
@@ -151,10 +159,8 @@ def publish(context: Context, node: str, shards: list[dict[str, Any]], print_: s
     )
     write_atomic(building / "README.md", card.encode())
     present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
-    files = {
-        f: {"bytes": (building / f).stat().st_size, "sha256": sha256_file(building / f)} for f in present
-    }
-    size = sum((building / f).stat().st_size for f in present)
+    files = {f: known.get(f) or _facts(building / f) for f in present}
+    size = sum(int(f["bytes"]) for f in files.values())
     write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
     # an older note would vouch for the new files if this ended between the two
     (work / "published.json").unlink(missing_ok=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from curate.catalog import catalog, name_of
 from curate.errors import RecipeError, nearest
@@ -18,6 +21,14 @@ _NOUNS: tuple[tuple[str, type[Stage]], ...] = (
     ("Group", Group),
     ("Write", Write),
 )
+_OF_EVERY_NODE = ("id", "from", "stage")
+
+
+class _Field(NamedTuple):
+    name: str  # of a field within a field: `bounds.COLUMN.min`
+    type: str
+    default: str  # "required" where there is none
+    told: str
 
 
 def listing(modules: tuple[str, ...] = ()) -> str:
@@ -31,14 +42,28 @@ def listing(modules: tuple[str, ...] = ()) -> str:
 
 
 def one(name: str, modules: tuple[str, ...] = ()) -> str:
-    """One stage: what it is, its fields with types and defaults."""
+    """One stage: what it is, its fields with types and defaults, what it writes and why it drops."""
     by_name = {name_of(s): s for s in catalog(modules)}
     if name not in by_name:
         raise RecipeError("stages", f"there is no stage `{name}`", nearest(name, by_name))
     stage = by_name[name]
-    lines = [f"{name} ({_noun(stage)})", "", inspect.cleandoc(stage.__doc__ or ""), "", "fields:"]
-    for field, kind, default, told in _fields(stage):
-        lines.append(f"  {field}: {kind}{default}" + (f"\n      {told}" if told else ""))
+    fields = _fields(stage)
+    lines = [f"{name} ({_noun(stage)})", "", inspect.cleandoc(stage.__doc__ or ""), ""]
+    lines.append("fields:" if fields else "no fields")
+    for field in fields:
+        given = "required" if field.default == "required" else f"default {field.default}"
+        lines.append(f"  {field.name}: {field.type}, {given}")
+        lines += textwrap.wrap(field.told, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    for title, names in _results(stage).items():
+        lines += ["", f"{title}:"]
+        lines += textwrap.wrap(
+            ", ".join(names),
+            96,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)
 
 
@@ -49,11 +74,14 @@ def as_markdown(modules: tuple[str, ...] = ()) -> str:
         lines += [f"## {noun}", ""]
         for stage in [s for s in catalog(modules) if issubclass(s, base)]:
             lines += [f"### {name_of(stage)}", "", inspect.cleandoc(stage.__doc__ or ""), ""]
-            lines += ["| field | type | default | |", "|---|---|---|---|"]
-            for field, kind, default, told in _fields(stage):
-                shown = default.removeprefix(" = ") or "required"
-                cells = (f"`{field}`", f"`{kind}`", f"`{shown}`", told)
+            fields = _fields(stage)
+            lines += ["| field | type | default | |", "|---|---|---|---|"] if fields else ["No fields."]
+            for field in fields:
+                default = field.default if field.default == "required" else f"`{field.default}`"
+                cells = (f"`{field.name}`", f"`{field.type}`", default, field.told)
                 lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+            for title, names in _results(stage).items():
+                lines += ["", f"{title}: " + ", ".join(f"`{name}`" for name in names)]
             lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -66,24 +94,57 @@ def _summary(stage: type[Stage]) -> str:
     return (stage.__doc__ or "").strip().splitlines()[0]
 
 
-def _fields(stage: type[Stage]) -> list[tuple[str, str, str, str]]:
-    found = []
+def _results(stage: type[Stage]) -> dict[str, list[str]]:
+    """Columns and reasons with every field at its default; nothing where they depend on a required field."""
+    required = {f.alias or n for n, f in stage.model_fields.items() if f.is_required()}
+    if required - {"path"}:
+        return {}
+    example = stage.model_validate(dict.fromkeys(required, "x"))
+    written = example.writes().names if isinstance(example, Read | Map | Expand | Group) else []
+    found = {"columns": list(written), "reasons": sorted(example.reasons())}
+    return {title: names for title, names in found.items() if names}
+
+
+def _fields(stage: type[Stage]) -> list[_Field]:
     schema: dict[str, Any] = stage.model_json_schema(by_alias=True)
+    defs = schema.get("$defs", {})
+    return [f for f in _walk(schema, defs, "") if f.name not in _OF_EVERY_NODE]
+
+
+def _walk(schema: Mapping[str, Any], defs: Mapping[str, Any], lead: str) -> Iterator[_Field]:
+    """The fields of a schema, those of models within them after each."""
     for name, field in schema["properties"].items():
-        if name in ("id", "from", "stage"):
-            continue
-        default = f" = {field['default']!r}" if "default" in field else ""
-        found.append((name, _type(field), default, str(field.get("description", ""))))
-    return found
+        inner, step = _model(field, defs)
+        if "default" in field:
+            # a model's defaults are told with its own fields
+            shown = "{}" if inner and not step else json.dumps(field["default"], ensure_ascii=False)
+        else:
+            shown = "required"
+        told = field.get("description") or inner.get("description", "")
+        yield _Field(f"{lead}{name}", _type(field), shown, str(told))
+        if inner:
+            yield from _walk(inner, defs, f"{lead}{name}{step}.")
 
 
-def _type(field: dict[str, Any]) -> str:
+def _model(field: Mapping[str, Any], defs: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The schema of the model a field holds, and the step to it: none, `[]` of a list, `.COLUMN` of a map."""
+    places = ((field, ""), (field.get("items"), "[]"), (field.get("additionalProperties"), ".COLUMN"))
+    for place, step in places:
+        if isinstance(place, dict) and "$ref" in place:
+            found = defs[place["$ref"].rsplit("/", 1)[-1]]
+            return (found, step) if "properties" in found else ({}, "")
+    return {}, ""
+
+
+def _type(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     if "anyOf" in field:
         return " | ".join(_type(f) for f in field["anyOf"])
     if field.get("type") == "array" and "items" in field:
         return f"list of {_type(field['items'])}"
+    if isinstance(field.get("additionalProperties"), dict):
+        return f"map to {_type(field['additionalProperties'])}"
     if "$ref" in field:
-        return str(field["$ref"].rsplit("/", 1)[-1])
+        return "mapping"
     return str(field.get("type", field.get("const", "any")))

@@ -11,6 +11,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,20 +64,26 @@ class Run:
         with self.folder.lock():
             write_atomic(self.folder.root / "recipe.yaml", self.plan.recipe.to_yaml().encode())
             self._report("running", began)
-            backend = start()
-            try:
+            with ExitStack() as stack:
+                backend = start()
+                stack.callback(backend.close)
+                stack.push(self._failed(began))
                 self.cut(backend)
                 for step in self.plan.steps:
                     self._step(backend, step)
                 self._clean()
                 for output_id in [w.id for w in self.plan.writes()]:
                     ledger.prove(output_id, self._balance(output_id))
-            except BaseException as error:
-                self._report("failed", began, str(error) or type(error).__name__)
-                raise
-            finally:
-                backend.close()
             return self._report("done", began)
+
+    def _failed(self, began: float) -> Callable[..., None]:
+        """On the way out, whatever the exception (Ctrl-C too): run.json says how the run ended."""
+
+        def told(kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+            if kind is not None:
+                self._report("failed", began, str(error) or kind.__name__)
+
+        return told
 
     def replay(self, place: str) -> None:
         """Run one part (`segment/part`) here and let what it raises through, for a debugger."""
@@ -225,11 +232,9 @@ class Run:
             {"node": step.id, "shard": i, "print_": print_, **dict(zip(names, r, strict=True))}
             for i, r in enumerate(ranges)
         ]
-        shards = []
-        for _, shard in self._map(backend, "write_shard", arguments):
-            shards.append(shard)
+        for _ in self._map(backend, "write_shard", arguments):
             self.meter.advance()
-        publish = {"node": step.id, "shards": shards, "print_": print_}
+        publish = {"node": step.id, "shards": len(ranges), "print_": print_}
         return next(result for _, result in self._map(backend, "publish", [publish]))
 
     def _map(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from curate.backends import Backend
 
 _HERE = Path(__file__).parent
-# Ray's workers and other children import `pools` and the test-only stages as this process does. The repository
-# itself comes first: in `tests/` alone, the folder `tests/stages` would pass for the package `stages`.
+# Ray's workers and other children import `pools` and the test-only stages as this process does. The
+# repository itself comes first: otherwise the folder `tests/stages` would pass for the package `stages`.
 _PLACES = (str(_HERE.parent), str(_HERE), str(_HERE / "engine"))
 sys.path[:0] = [place for place in _PLACES if place not in sys.path]
 

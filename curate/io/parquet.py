@@ -106,7 +106,7 @@ class ReadParquet(Read):
     stage: Literal["read_parquet"] = "read_parquet"
     image: str = Field(default="image", description="Column of bytes, {bytes, path}, or paths.")
     text: str = Field(default="text", description="Column of the caption.")
-    key: str = Field(default="", description="Column that names a row; its own content where left out.")
+    key: str = Field(default="", description="Column that names a row. Left out: its content does.")
     image_root: str = Field(default="", description="Folder that paths start from, below the source's root.")
     fields: Fields = Fields()
     max_text_bytes: Annotated[int, Field(gt=0)] = Field(

@@ -66,7 +66,9 @@ class Read(Stage):
         description="File, glob (`**` crosses folders) or folder, which stands for all files in it whose "
         "name ends as the format's do; or a list of them."
     )
-    name: str = Field(default="", description="Name of the data set; part of every sample_id. The node's id.")
+    name: str = Field(
+        default="", description="Name of the data set, part of every sample_id. Left out: the node's id."
+    )
     part_rows: Annotated[int, Field(gt=0)] = Field(
         default=PART_ROWS, description="Rows of a part at most. Changes how work is cut, never its result."
     )

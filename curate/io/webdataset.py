@@ -35,11 +35,14 @@ class ReadWebdataset(Read):
         default="first_dot", description="Where a member's name is cut into key and suffix."
     )
     image: str = Field(
-        default="", description="Suffix of the image (`rgb.png`). Any with an image's extension."
+        default="", description="Suffix of the image (`rgb.png`). Left out: any with an image's extension."
     )
-    text: str = Field(default="", description="Suffix of the caption (`ocr.txt`). Any ending in `txt`.")
+    text: str = Field(
+        default="", description="Suffix of the caption (`ocr.txt`). Left out: any ending in `txt`."
+    )
     caption: str = Field(
-        default="", description="JSON field with the caption. The text member, else the JSON field `caption`."
+        default="",
+        description="JSON field with the caption. Left out: the text member, else the JSON field `caption`.",
     )
     fields: Fields = Fields()
     max_text_bytes: Annotated[int, Field(gt=0)] = Field(

@@ -18,9 +18,8 @@ def render(run: Mapping[str, Any]) -> str:
         told = ", ".join(f"{reason}: {n:,}" for reason, n in reasons[:_REASONS])
         if len(reasons) > _REASONS:
             told += f", {len(reasons) - _REASONS} more: {sum(n for _, n in reasons[_REASONS:]):,}"
-        lines.append(
-            f"{node['id']:<{width}}  {node['rows_in']:>9,}  {node['rows_out']:>9,}  {share:>6}  {told}".rstrip()
-        )
+        counts = f"{node['rows_in']:>9,}  {node['rows_out']:>9,}  {share:>6}"
+        lines.append(f"{node['id']:<{width}}  {counts}  {told}".rstrip())
     for out in run["outputs"]:
         lines.append("")
         size = f"{out['bytes'] / 1e6:,.1f} MB"

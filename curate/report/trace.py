@@ -30,7 +30,10 @@ def find(run: Path, wanted: str) -> list[dict[str, Any]]:
     bytes must not depend on how the input was cut: it is looked up in RUN/state, as long as that is there.
     """
     _report(run)
-    fates = [_dropped(row) for row in _select(_files(run / "ledger", "*.parquet"), _match(wanted))]
+    # the many other columns are read of those few files only that have a row to tell of
+    ledgers = _select(_files(run / "ledger", "*.parquet"), _match(wanted), ("__filename",))
+    files = sorted({row["__filename"] for row in ledgers})
+    fates = [_dropped(row) for row in _select(files, _match(wanted))]
     origins = _origins(run, wanted)
     ids = {fate["sample_id"] for fate in fates} | set(origins)
     for output in _report(run)["outputs"]:
@@ -50,9 +53,8 @@ def notes(run: Path) -> list[str]:
     told = []
     if report["status"] != "done":
         told.append(f"the run is not finished (it is `{report['status']}`): this is what is known so far")
-    for output in report["outputs"]:
-        if not _files(run / output["path"], "*.parquet"):
-            told.append(f"{run / output['path']} holds no index: what was written there is not known")
+    folders = [run / output["path"] for output in report["outputs"] if output["samples"]["written"]]
+    told += [f"{f} holds no index: what was written there is not known" for f in folders if not _indexes(f)]
     if not (run / "state").is_dir():
         told.append(f"{run / 'state'} is gone: written samples are found by their id only")
     return told
@@ -72,6 +74,10 @@ def _files(folder: Path, pattern: str) -> list[str]:
     return sorted(str(p) for p in folder.glob(pattern))
 
 
+def _indexes(output: Path) -> list[str]:
+    return _files(output, "*.parquet")
+
+
 def _match(wanted: str) -> pc.Expression:
     source = ds.field("source")
     # a source ends in `@offset` where it has one: `00000.tar#key` is enough
@@ -87,7 +93,7 @@ def _by_id(ids: Sequence[str]) -> pc.Expression:
 def _select(
     files: Sequence[str], match: pc.Expression, columns: Sequence[str] | None = None, form: str = "parquet"
 ) -> list[dict[str, Any]]:
-    """Matching rows; of files beside the match only the columns asked for are read."""
+    """Matching rows of files that share a schema; beside what is matched only `columns` are read."""
     if not files:
         return []
     names = None if columns is None else list(columns)
@@ -112,7 +118,7 @@ def _dropped(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written(folder: Path, output: str, wanted: str, ids: set[str]) -> list[dict[str, Any]]:
-    indexes = _files(folder, "*.parquet")
+    indexes = _indexes(folder)
     if not indexes:
         return []
     names = ds.dataset(indexes[:1], format="parquet").schema.names
@@ -192,8 +198,20 @@ def _drop(same: Sequence[Mapping[str, Any]]) -> list[str]:
     what = "" if fate["level"] == "sample" else f"{fate['level']} {fate['index']} "
     if fate["reason"] == EXPANDED:
         return [f"  {what}taken apart by `{fate['node']}`{where}; what was born of it follows"]
-    scores = [f"{name} {_short(value)}" for name, value in sorted(fate["scores"].items())]
-    told = "\n".join(textwrap.wrap("; ".join(scores), 100, initial_indent=_DEEP, subsequent_indent=_DEEP))
+    # no-break spaces: a line ends between two scores only
+    scores = [
+        f"{name} {_short(value)}".replace(" ", "\xa0") for name, value in sorted(fate["scores"].items())
+    ]
+    told = "\n".join(
+        textwrap.wrap(
+            "; ".join(scores),
+            100,
+            initial_indent=_DEEP,
+            subsequent_indent=_DEEP,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ).replace("\xa0", " ")
     return [f"  {what}dropped by `{fate['node']}`: {fate['reason']}{where}", *([told] if told else [])]
 
 

@@ -15,11 +15,12 @@ from curate.report.trace import find
 
 TERMS_IN = ("entered", "born", "repeated")
 TERMS_OUT = ("written", "dropped", "errors", "deferred", "expanded")
+NO_URL = {"text_junk": {"not_in": ["url"], "missing": "keep"}}
 SIZE = {"image_short_side": {"min": 48}, "image_aspect": {"max": 6}}
 
 
 def recipe(pool: Path) -> dict[str, Any]:
-    """Two sources, four outputs: forks, two Groups, an Expand, and a merge of pairs with pairs from documents."""
+    """Two sources, four outputs: forks, two Groups, an Expand, and a merge of pairs old and born."""
     return {
         "name": "everything",
         "nodes": [
@@ -41,7 +42,7 @@ def recipe(pool: Path) -> dict[str, Any]:
             {"id": "born", "stage": "pairs", "from": "furniture"},
             {"id": "bwords", "stage": "text_stats"},
             {"id": "blong", "stage": "keep", "bounds": {"text_chars": {"min": 20}}},
-            {"id": "all", "stage": "keep", "from": ["dedup", "blong"], "bounds": {"text_junk": {"not_in": ["url"], "missing": "keep"}}},
+            {"id": "all", "stage": "keep", "from": ["dedup", "blong"], "bounds": NO_URL},
             {"id": "mixed", "stage": "write_webdataset"},
         ],
     }  # fmt: skip
@@ -64,7 +65,7 @@ OUTPUTS = {"pt": ["raw"], "sft": ["raw"], "docs": ["pages"], "mixed": ["raw", "p
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_every_raw_sample_and_image_has_exactly_one_fate(finished: Any, output: str) -> None:
-    out, report, raw = finished
+    out, _, raw = finished
     entered = Counter(i for source in OUTPUTS[output] for i in raw[source]["sample_id"].to_pylist())
     images = Counter(
         (row["sample_id"], k)
@@ -92,7 +93,7 @@ def test_every_raw_sample_and_image_has_exactly_one_fate(finished: Any, output: 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_run_json_tells_the_same_counts(finished: Any, output: str) -> None:
-    out, report, raw = finished
+    out, report, _ = finished
     told = next(o for o in report["outputs"] if o["id"] == output)
     rows = pools.ledger(out, output)
     index = pools.index(out, output).to_pylist()
@@ -126,9 +127,10 @@ def test_every_raw_sample_can_be_traced(finished: Any) -> None:
                 assert fate["fate"] == "written" or fate["reason"]
 
 
-# What the pool does to a pair, and what the ledger must say of it.
+# What the pool does to a pair, and what the ledger must say of it. Damage to a JPEG may take its end away
+# as well: then `truncated` is as true as `corrupt`.
 PLANTED = {
-    "corrupt": "probe:corrupt",
+    "corrupt": "probe:corrupt|probe:truncated",
     "truncated": "probe:truncated",
     "bomb": "probe:bomb",
     "zero_byte": "probe:empty",
@@ -152,7 +154,8 @@ def test_planted_breakage_is_in_the_ledger_under_its_own_reason(finished: Any, d
             place, _, _ = row["source"].rpartition("@")
             told[tuple(place.split("#"))] = f"{row['node']}:{row['reason']}"
     assert len(set(planted.values())) >= 5
-    assert {place: told.get(place) for place in planted} == planted
+    wrong = {place: told.get(place) for place in planted if told.get(place) not in planted[place].split("|")}
+    assert wrong == {}
 
 
 def _written_images(out: Path, output: str, index: list[dict[str, Any]]) -> Counter[tuple[str, int]]:

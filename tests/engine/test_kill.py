@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> dict[str, Any]:
-    """Many small parts, so that there is much to be interrupted in; pairs and documents, Groups, an Expand."""
+    """Many small parts, so that there is much to interrupt; pairs and documents, Groups, an Expand."""
     tars = pools.write_tars(tmp_path / "in", pools.pairs(48), 2)
     chain = pools.chain(tars, part_rows=5, shard_size=9)
     more = [
@@ -176,14 +176,14 @@ def _kill_at(patch: pytest.MonkeyPatch, place: str) -> None:
     patch.setattr(Path, "rename", rename)
 
 
+@pytest.mark.parametrize("after", ["first", "second"])
 @pytest.mark.parametrize("victim", ["commit_part", "ledger"])
 def test_a_kill_between_manifest_and_ledger(
-    short_chain: pools.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+    short_chain: pools.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str, after: str
 ) -> None:
-    """Afterwards the first recipe runs again: a ledger part of the second must not pass for its own."""
+    """Whichever recipe runs next: a ledger part of the other must not pass for its own."""
     out = tmp_path / "run"
     pools.run(short_chain, out)
-    rows = ledger_of(out)
     changed = pools.with_node(short_chain, "size", bounds={"image_width": {"min": 60}})
     with monkeypatch.context() as patch:
         if victim == "commit_part":
@@ -192,8 +192,10 @@ def test_a_kill_between_manifest_and_ledger(
             patch.setattr("curate.segment.write_parquet", _killed)
         with pytest.raises(Killed):
             pools.run(changed, out)
-    pools.run(short_chain, out)
-    assert ledger_of(out) == rows
+    following = short_chain if after == "first" else changed
+    pools.run(following, out)
+    pools.run(following, tmp_path / "fresh")
+    assert ledger_of(out) == ledger_of(tmp_path / "fresh")
 
 
 def _killed(*_: Any, **__: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from curate import sample
 from curate.io.source import build
 from curate.sample import DOCUMENT, PAIR, TEXT_ONLY
 
-EXTRA = pa.schema(
-    [("image_score", pa.list_(pa.float64())), ("text_score", pa.list_(pa.float64())), ("n", pa.int32())]
-)
+SCORES = pa.list_(pa.float64())
+SCORES = pa.list_(pa.float64())
+EXTRA = pa.schema([("image_score", SCORES), ("text_score", SCORES), ("n", pa.int32())])
 REASON = st.sampled_from([None, None, None, "early:bad"])
 
 
@@ -31,8 +32,8 @@ def row(
         for level, k in n.items()
     }
     return {
-        "sample_id": f"{number:032x}", "dataset": "d", "source": f"s{number}", "shape": shape, "layout": layout,
-        "drop": draw(REASON), **drops, "n": number,
+        "sample_id": f"{number:032x}", "dataset": "d", "source": f"s{number}",
+        "shape": shape, "layout": layout, "drop": draw(REASON), **drops, "n": number,
         "image_ref": [f"{number}i{k}" for k in range(n["image"])],
         "text_body": [f"{number}t{k}" for k in range(n["text"])],
     }  # fmt: skip
@@ -119,7 +120,7 @@ def test_how_a_table_is_cut_changes_nothing(
         return part
 
     edges = sorted({0, table.num_rows, *(min(c, table.num_rows) for c in cuts)})
-    parts = [whole(table.slice(a, b - a).combine_chunks()) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [whole(table.slice(a, b - a).combine_chunks()) for a, b in pairwise(edges)]
     if parts:
         assert pa.concat_tables(parts).to_pylist() == whole(table).to_pylist()
 

@@ -41,12 +41,20 @@ WRONG: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
         (),
         ["nodes.2 (k).bounds.image_format", "string"],
     ),
-    "from": (HEAD + "- {id: out, stage: write_webdataset, from: prode}\n", (), ["nodes.2 (out).from", "`prode`", "`probe`"]),
+    "from": (
+        HEAD + "- {id: out, stage: write_webdataset, from: prode}\n",
+        (),
+        ["nodes.2 (out).from", "`prode`", "`probe`"],
+    ),
     "override node": (HEAD + TAIL, ["otu.seed=1"], ["-s otu.seed=1", "`otu`", "`out`"]),
     "override field": (HEAD + TAIL, ["out.sed=1"], ["nodes.2 (out).sed", "`seed`"]),
     "override without value": (HEAD + TAIL, ["out.seed"], ["-s out.seed", "node.field=value"]),
     "duplicate id": (HEAD + "- {id: raw, stage: sha256}\n" + TAIL, (), ["nodes.2.id", "`raw`", "nodes.0"]),
-    "duplicate key": (HEAD + "- {id: out, stage: write_webdataset, id: aus}\n", (), ["line 6", "`id`", "twice"]),
+    "duplicate key": (
+        HEAD + "- {id: out, stage: write_webdataset, id: aus}\n",
+        (),
+        ["line 6", "`id`", "twice"],
+    ),
     "cycle": (
         HEAD + "- {id: a, stage: sha256, from: b}\n- {id: b, stage: text_stats, from: a}\n" + TAIL,
         (),
@@ -65,17 +73,33 @@ WRONG: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
         ["nodes.4 (out).from", "twice"],
     ),
     "after an output": (HEAD + TAIL + "- {id: more, stage: sha256}\n", (), ["nodes.3 (more)", "`from:`"]),
-    "from an output": (HEAD + TAIL + "- {id: more, stage: sha256, from: out}\n", (), ["nodes.3 (more).from", "`out`"]),
-    "source with input": (HEAD + "- {id: b, stage: read_html, path: x, from: raw}\n", (), ["nodes.2 (b).from"]),
-    "first node without source": ("name: r\nnodes:\n- {stage: probe}\n", (), ["nodes.0 (probe)", "comes first"]),
+    "from an output": (
+        HEAD + TAIL + "- {id: more, stage: sha256, from: out}\n",
+        (),
+        ["nodes.3 (more).from", "`out`"],
+    ),
+    "source with input": (
+        HEAD + "- {id: b, stage: read_html, path: x, from: raw}\n",
+        (),
+        ["nodes.2 (b).from"],
+    ),
+    "first node without source": (
+        "name: r\nnodes:\n- {stage: probe}\n",
+        (),
+        ["nodes.0 (probe)", "comes first"],
+    ),
     "no source": ("name: r\nnodes: []\n", (), ["no source"]),
-    "column written twice": (HEAD + "- {id: again, stage: probe}\n" + TAIL, (), ["nodes.2 (again)", "already wrote"]),
+    "column written twice": (
+        HEAD + "- {id: again, stage: probe}\n" + TAIL,
+        (),
+        ["nodes.2 (again)", "already wrote"],
+    ),
     "missing path": (HEAD.replace("in/", "inn/") + TAIL, (), ["nodes.0 (raw).path", "`in`"]),
     "glob without match": (HEAD.replace("*.tar", "*.zip") + TAIL, (), ["nodes.0 (raw).path", "0.tar"]),
     "not yaml": ("name: [", (), ["not YAML"]),
     "id as a path": (HEAD + "- {id: ../x, stage: sha256}\n", (), ["nodes.2.id", "../x"]),
     "bad name": (HEAD.replace("name: r", "name: ../r") + TAIL, (), ["name"]),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

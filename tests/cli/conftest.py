@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from finished import quickstart
+
+__all__ = ["quickstart"]

@@ -1,0 +1,63 @@
+"""Every recipe that we ship loads, plans and runs, and keeps its accounts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pools
+import pytest
+from finished import RECIPES, run_file
+
+from curate.io.source import Read
+from curate.io.webdataset import ReadWebdataset
+from curate.plan import make
+from curate.recipe import load
+
+FILES = sorted(RECIPES.glob("*.yaml"))
+IN = ("entered", "born", "repeated")
+OUT = ("written", "dropped", "errors", "deferred", "expanded")
+
+
+def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
+    """Overrides that give each source of the recipe something small: tars of the pool, or inline pages."""
+    found = []
+    for node in load(recipe).nodes:
+        if isinstance(node, ReadWebdataset):
+            found.append(f"{node.id}.path={pool}/pairs")
+        elif isinstance(node, Read):
+            pools.write_pages(pages / node.id, 8)
+            found.append(f"{node.id}.path={pages / node.id}")
+    return found
+
+
+@pytest.mark.parametrize("recipe", FILES, ids=lambda path: path.stem)
+def test_it_runs_and_nothing_is_lost(recipe: Path, demo_pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    report = run_file(recipe, inputs(recipe, demo_pool, tmp_path / "pages"), out)
+    assert report["status"] == "done"
+    assert [o["id"] for o in report["outputs"]] == [w.id for w in make(load(recipe)).writes()]
+    for output in report["outputs"]:
+        for level in ("samples", "images"):
+            terms = output[level]
+            assert sum(terms[t] for t in IN) == sum(terms[t] for t in OUT), (output["id"], level)
+            assert terms["written"] > 0, output["id"]
+        folder = out / output["path"]
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["samples"] == output["samples"]["written"]
+        here = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        assert here == set(manifest["files"]) | {"manifest.json"}
+        assert "README.md" in here
+        for name, told in manifest["files"].items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == told["sha256"], name
+
+
+@pytest.mark.parametrize("recipe", FILES, ids=lambda path: path.stem)
+def test_its_header_says_what_it_is_and_how_it_is_run(recipe: Path) -> None:
+    text = recipe.read_text()
+    assert text.startswith(f"# {recipe.stem} - ")
+    assert f"#   curate run recipes/{recipe.name} --out " in text
+    assert load(recipe).name == recipe.stem
+    assert load(recipe).description
+    assert load(recipe).licence
