@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 from curate import sample
 from curate.errors import BUGS, StageBug
 from curate.frames import Frames
-from curate.plan import Op
 from curate.prior import Prior
 from curate.sample import Ints, Mask, View
 from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Born, Out
 from curate.stage import Op as Opened
+from curate.steps import Op
 
 T = TypeVar("T")
 KEPT = ""  # verdict of an item that an op has seen and let pass

@@ -124,7 +124,10 @@ def plan(
     set_: Overrides = None,
     stages: Modules = None,
 ) -> None:
-    """Show a recipe's segments: what a run would compute and what it would reuse."""
+    """Show what a run would compute.
+
+    Checks the recipe and its input, and shows its segments; with --out also what of an earlier run is reused.
+    """
     from curate.forecast import describe
 
     made, found = _planned(recipe, set_, stages)
@@ -145,7 +148,10 @@ def trace(
         bool, typer.Option("--json", help="A JSON object a line, one for each fate and output.")
     ] = False,
 ) -> None:
-    """Tell what became of a sample: where it was dropped and why, or where it was written."""
+    """Tell what became of a sample.
+
+    Where it was dropped, why and with which scores, or where it was written: once for each output.
+    """
     from curate.report.trace import find, notes, render
 
     fates = find(run_folder, sample)
@@ -193,7 +199,7 @@ def demo(
         bool, typer.Option("--held-out", help="Only classes, fonts and a style kept out of other pools.")
     ] = False,
 ) -> None:
-    """Make a synthetic pool with planted defects and the truth about them."""
+    """Make a synthetic pool with planted defects and their truth."""
     from curate.demo import generate
 
     try:

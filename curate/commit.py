@@ -27,7 +27,6 @@ import pyarrow.parquet as pq
 
 from curate.errors import RunError
 
-
 # One thread: a worker has one core.
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 

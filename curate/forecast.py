@@ -10,11 +10,11 @@ from pathlib import Path
 from curate import group
 from curate.backends.local import LocalBackend
 from curate.meter import Meter
-from curate.plan import GroupStep, Plan, Segment, WriteStep
 from curate.prior import Prior
 from curate.run import Run, buckets_for
 from curate.segment import PartRun
 from curate.sources import Found
+from curate.steps import GroupStep, Plan, Segment, WriteStep
 
 
 @dataclass

@@ -13,10 +13,10 @@ from curate import exchange, sample
 from curate.apply import checked, guarded
 from curate.commit import read_json, write_json
 from curate.errors import StageBug
-from curate.plan import GroupStep
+from curate.parts import survivors
 from curate.sample import Ints
-from curate.segment import survivors
 from curate.stage import fingerprint
+from curate.steps import GroupStep
 from curate.work import Context
 
 # Engine columns beside the ones a Group reads. `part` and `slot` say where the decision belongs.

@@ -28,7 +28,8 @@ from curate.errors import RunError, StageBug
 from curate.sample import Ints
 
 if TYPE_CHECKING:
-    from curate.segment import Item, PartRun
+    from curate.parts import Item
+    from curate.segment import PartRun
 
 _ATTEMPTS = 2
 _AT_ONCE = 64  # rows, as long as they do no harm
@@ -56,6 +57,18 @@ def attempt(folder: RunFolder, item: Item) -> Iterator[bool]:
         yield earlier >= _ATTEMPTS
     finally:
         mark.unlink(missing_ok=True)
+
+
+def try_birth(run: PartRun) -> None:
+    """Have a child read the part's rows. Raises RunError where that alone ends it: no row is to blame."""
+    with tempfile.TemporaryDirectory(prefix="curate-isolate-") as name:
+        folder = Path(name)
+        _spawn(run, [], folder)
+        if not (folder / "born").exists():
+            files = ", ".join(run.part.files[:3]) if run.part is not None else run.item.part
+            failure = folder / "failure"
+            why = failure.read_text() if failure.exists() else "its process was ended by the system"
+            raise RunError(f"node `{run.segment.id}`: reading {files} kills the worker: {why}")
 
 
 def compute(run: PartRun, base: pa.Table, late: Ints) -> list[pa.Table]:
@@ -120,9 +133,10 @@ def _result(run: PartRun, folder: Path, start: int) -> pa.Table:
 
 
 def _child(order: dict[str, Any]) -> None:
+    from curate.parts import Item
     from curate.pixels import decoded
     from curate.prior import Prior
-    from curate.segment import Item, PartRun
+    from curate.segment import PartRun
     from curate.work import Job, context
 
     folder = Path(order["folder"])
@@ -130,6 +144,7 @@ def _child(order: dict[str, Any]) -> None:
     item = Item(**{**fields, "upstream": tuple(fields["upstream"])})
     run = PartRun(context(Job.from_json(order["job"])), item)
     base, _ = run.birth()
+    (folder / "born").touch()
     prior = Prior(run.stored(), (run.manifest or {}).get("kept", {}), base)
     _, _, late = run.chain.replay(base, prior, run.stats)
     crumb = folder / "breadcrumb"

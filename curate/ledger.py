@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from curate import sample
 from curate.errors import RunError
-from curate.plan import Columns
 from curate.sample import level_of
 from curate.stage import EXPANDED
+from curate.steps import Columns
 
 ABSENT = "absent"  # drop of a row that is only kept for reuse: it did not reach this segment now
 FATES = ("dropped", "errors", "deferred", "expanded")

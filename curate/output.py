@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from curate import exchange, sample
 from curate.commit import read_json, sha256_file, write_atomic, write_json
+from curate.errors import RunError
 from curate.io.sink import Shard
-from curate.plan import WriteStep
+from curate.parts import survivors
 from curate.sample import Ints
-from curate.segment import survivors
 from curate.stage import fingerprint
+from curate.steps import WriteStep
 from curate.work import Context
 
 _ORDER = ("order_key", "order_part", "order_row")
@@ -74,9 +75,9 @@ def write_shard(
     name = f"{shard:05d}"
     done = read_json(work / "shards" / f"{name}.json")
     building = work / "building"
-    if done is not None and done["fingerprint"] == print_:
-        if all((building / f).exists() for f in done["files"]):
-            return {"samples": done["samples"]}
+    known = done if done is not None and done["fingerprint"] == print_ else None
+    if known is not None and all((building / f).exists() for f in known["files"]):
+        return {"samples": known["samples"]}
     tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
     rows = _with_twins(pa.concat_tables(tables)).slice(start, stop - start)
     rows = rows.combine_chunks().drop_columns(list(_ORDER))
@@ -130,6 +131,8 @@ def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, 
 
 def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, Any]:
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
+    if done := published(context, node, print_):  # a retry of what went well
+        return done
     step = _step(context, node)
     work = context.folder.write(node)
     known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
@@ -139,7 +142,8 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     made = []
     for number in range(shards):
         note = read_json(work / "shards" / f"{number:05d}.json")
-        assert note is not None and note["fingerprint"] == print_, f"shard {number} of {node} is not finished"
+        if note is None or note["fingerprint"] != print_:
+            raise RunError(f"output `{node}`: shard {number} is not finished; run the same command again")
         made.append(Shard(note["samples"], note["images"], list(note["files"])))
         known |= note["files"]
     for path in [p for p in building.rglob("*") if p.is_file()]:
@@ -162,19 +166,19 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     files = {f: known.get(f) or _facts(building / f) for f in present}
     size = sum(int(f["bytes"]) for f in files.values())
     write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
-    # an older note would vouch for the new files if this ended between the two
-    (work / "published.json").unlink(missing_ok=True)
+    # written before the swap: it vouches for no folder but the one with this manifest
+    manifest = sha256_file(building / "manifest.json")
+    result = {**totals, "bytes": size, "fingerprint": print_, "manifest": manifest}
+    write_json(work / "published.json", result)
     context.folder.publish(building, context.folder.root / node)
     shutil.rmtree(work / "shards", ignore_errors=True)
-    result = {**totals, "bytes": size, "fingerprint": print_}
-    write_json(work / "published.json", result)
     return result
 
 
 def published(context: Context, node: str, print_: str) -> dict[str, Any] | None:
     """What an earlier run wrote, where it is just what this one would write."""
     found = read_json(context.folder.write(node) / "published.json")
-    output: Path = context.folder.root / node
-    if found is None or found["fingerprint"] != print_ or not (output / "manifest.json").exists():
+    manifest = context.folder.root / node / "manifest.json"
+    if found is None or found["fingerprint"] != print_ or not manifest.exists():
         return None
-    return found
+    return found if sha256_file(manifest) == found["manifest"] else None

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sample
-from curate.plan import Op
 from curate.sample import Ints, Level
+from curate.steps import Op
 
 
 class Prior:

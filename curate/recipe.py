@@ -126,7 +126,7 @@ def _override(plain: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError, plain: Mapping[str, Any], modules: tuple[str, ...]) -> RecipeError:
-    """The first error of pydantic in our words; of a misspelt field rather than of the one it leaves missing."""
+    """The first error of pydantic in our words; a misspelt field before the one it leaves missing."""
     found = error.errors()
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     place: list[Any] = list(first["loc"])

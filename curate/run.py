@@ -23,10 +23,11 @@ from curate.commit import RunFolder, read_json, write_atomic, write_json
 from curate.errors import RunError, StageBug
 from curate.io.source import Part
 from curate.meter import Meter
-from curate.plan import GroupStep, Plan, Segment, WriteStep
-from curate.segment import Item, PartRun
+from curate.parts import Item
+from curate.segment import PartRun
 from curate.sources import Found
 from curate.stage import fingerprint
+from curate.steps import GroupStep, Plan, Segment, WriteStep
 from curate.work import Context, Job, context
 
 _GROUP_ITEMS = 200_000  # items of a bucket of a Group, about: what one task holds in memory
@@ -171,8 +172,8 @@ class Run:
             if items >= _ERRORS_COUNT_FROM and total.errors > limit * items:
                 raise RunError(
                     f"node `{node}`: {total.errors} of {items} items raised undeclared errors "
-                    f"({_most(total.dropped)}), more than {limit:.1%}. The stage or the source is likely broken; "
-                    f"`error_limit` in the recipe sets the bound. What is done is kept."
+                    f"({_most(total.dropped)}), more than {limit:.1%}. The stage or the source is likely "
+                    f"broken; `error_limit` in the recipe sets the bound. What is done is kept."
                 )
 
     def _group(self, backend: Backend, step: GroupStep) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,58 +11,24 @@ import pyarrow.compute as pc
 
 from curate import exchange, ledger, sample
 from curate.apply import NodeStats, checked_born, guarded
+from curate.birth import children, only_from
 from curate.commit import read_arrow, read_json, write_parquet
 from curate.errors import RunError
 from curate.frames import Frames
 from curate.io.payload import unquote
 from curate.io.source import Part
 from curate.ledger import ABSENT, fate_of, split_drop
+from curate.parts import STATE, Item, survivors
 from curate.pixels import decoded
-from curate.plan import Columns, Segment, stored_schema
 from curate.prior import Prior, carry_over
 from curate.sample import Ints
 from curate.stage import EXPANDED, Born, fingerprint
+from curate.steps import Columns, Segment, stored_schema
 from curate.work import Context
 
 ENGINE = 1  # raise when the meaning of stored parts changes
 
-_STATE = ("sample_id", "drop", "image_drop", "text_drop")
 _BATCH_BYTES = 48 << 20  # encoded images of a micro-batch
-
-
-@dataclass(frozen=True)
-class Item:
-    """A part of a segment, as sent to a worker. `number` is its place among the segment's parts."""
-
-    segment: str
-    part: str
-    number: int
-    source: str = ""  # a Part as JSON, for segments born from a source
-    upstream: tuple[str, str] = ("", "")  # (segment, part)
-
-
-def load(context: Context, segment: Segment, part: str, columns: frozenset[str] | None = None) -> pa.Table:
-    """Rows of a finished part, dead ones included; a continued segment stores its own columns only."""
-    manifest = context.part_manifest(segment.id, part)
-    wanted = [n for n in stored_schema(segment.columns).names if columns is None or n in columns]
-    path = context.folder.manifest(segment.id, part).parent / str(manifest["data"])
-    own = read_arrow(path, {*_STATE, *wanted})
-    own_names = set(own.column_names)
-    own = own.filter(pc.fill_null(pc.not_equal(own["drop"], ABSENT), True))
-    if not segment.stores_all:
-        rest = frozenset(wanted) - own_names
-        if rest:
-            base = survivors(context, tuple(manifest["upstream"]), rest)
-            for name in rest:
-                own = own.append_column(name, base[name])
-    own = own.combine_chunks()
-    return own.select([n for n in dict.fromkeys([*_STATE, *wanted])])
-
-
-def survivors(context: Context, upstream: tuple[str, str], columns: frozenset[str] | None = None) -> pa.Table:
-    """What goes on from a finished part."""
-    table = load(context, context.plan.segment(upstream[0]), upstream[1], columns)
-    return table.filter(pc.is_null(table["drop"])).combine_chunks()
 
 
 class PartRun:
@@ -134,11 +99,13 @@ class PartRun:
         from curate import isolate
 
         decodes = decoded()
-        base, parents = self.birth()
-        stored = self.stored()
-        prior = Prior(stored, (self.manifest or {}).get("kept", {}), base)
-        done, places, late = self.chain.replay(base, prior, self.stats)
         with isolate.attempt(self.context.folder, self.item) as killers:
+            if killers:
+                isolate.try_birth(self)
+            base, parents = self.birth()
+            stored = self.stored()
+            prior = Prior(stored, (self.manifest or {}).get("kept", {}), base)
+            done, places, late = self.chain.replay(base, prior, self.stats)
             if killers and len(late):
                 fresh = isolate.compute(self, base, late)
             else:
@@ -194,7 +161,7 @@ class PartRun:
                 # a drop of the source itself is part of the row; any other is decided again
                 table = stored.select(schema.names)
                 for level in ("", "image_", "text_"):
-                    table = _only_from(table, f"{level}drop", source.id)
+                    table = only_from(table, f"{level}drop", source.id)
                 return table
         try:
             table = source.rows(self.context.storages[source.dataset()], part)
@@ -252,15 +219,15 @@ class PartRun:
             return checked_born(stage.id, schema, allowed, opened(some), some.num_rows, ids)
 
         pieces = guarded(stage.id, parents["sample_id"], living, work, failed)
-        children, drops, first = [], [], 0
+        born_rows, drops, first = [], [], 0
         for born in pieces:
             drop = sample.single(born.drop)
             if born.children.num_rows:
                 rows = pc.add(sample.single(born.parent), first)
-                children.append(self._children(stage.id, parents, born, rows))
+                born_rows.append(children(stage.id, parents, born, rows))
             drops.append(drop)
             first += len(drop)
-        table = pa.concat_tables([sample.align(c, schema) for c in children] or [schema.empty_table()])
+        table = pa.concat_tables([sample.align(c, schema) for c in born_rows] or [schema.empty_table()])
         fate = pc.binary_join_element_wise(
             stage.id,
             pc.fill_null(pa.concat_arrays(drops), EXPANDED) if drops else pa.array([], pa.string()),
@@ -274,29 +241,6 @@ class PartRun:
         stats.dropped.pop(EXPANDED, None)
         stats.errors += sum(n for reason, n in stats.dropped.items() if fate_of(reason) == "errors")
         return table.combine_chunks(), sample.set_column(parents, "drop", fate)
-
-    @staticmethod
-    def _children(node: str, parents: pa.Table, born: Born, rows: pa.Array) -> pa.Table:
-        table = born.children
-        parent = sample.single(parents["sample_id"]).take(rows)
-        ordinal = sample.single(born.ordinal).cast(pa.string())
-        own = {
-            "sample_id": pc.binary_join_element_wise(parent, ordinal, "#"),
-            "parent": parent,
-            "kind": pa.array([node] * table.num_rows, pa.string()),
-            "dataset": sample.single(parents["dataset"]).take(rows),
-            "source": sample.single(parents["source"]).take(rows),
-            "shape": pa.array([sample.PAIR] * table.num_rows, pa.string()),
-            "drop": pa.nulls(table.num_rows, pa.string()),
-        }
-        for name, values in own.items():
-            if name not in table.column_names or name not in ("kind", "shape"):
-                table = sample.set_column(table, name, values)
-        for level in sample.ITEM_LEVELS:
-            counts = pc.count_substring(table["layout"], sample.SPAN[level]).to_numpy().astype(np.int64)
-            none = pa.nulls(int(counts.sum()), pa.string())
-            table = sample.set_column(table, f"{level}_drop", sample.wrap(none, counts))
-        return table
 
     def compute(self, base: pa.Table, prior: Prior, late: Ints) -> list[pa.Table]:
         """Run the ops on the rows at `late`, in micro-batches, in order."""
@@ -384,7 +328,7 @@ class PartRun:
         table = carry_over(table, prior, self.segment.ops)
         if not self.segment.stores_all:
             engine = [n for n in table.column_names if "." in n]
-            table = table.select([*_STATE, *self.segment.own, *engine])
+            table = table.select([*STATE, *self.segment.own, *engine])
         if self.segment.source is not None or stored is None or stored.schema != table.schema:
             return table
         # rows that do not come this far now: kept for the day when they do, as long as their origin is there
@@ -401,15 +345,3 @@ class PartRun:
         name = str(self.context.part_manifest(segment, part)["data"])
         path = self.context.folder.manifest(segment, part).parent / name
         return sample.single(read_arrow(path, {"sample_id"})["sample_id"])
-
-
-def _only_from(table: pa.Table, name: str, node: str) -> pa.Table:
-    """A drop column with only the tombstones of one node left."""
-    items = name != "drop"
-    values = sample.flat(table[name]) if items else sample.single(table[name])
-    kept = pc.if_else(
-        pc.fill_null(pc.starts_with(values, f"{node}:"), False), values, pa.scalar(None, pa.string())
-    )
-    if items:
-        kept = sample.wrap(kept, pc.list_value_length(table[name]).to_numpy().astype(np.int64))
-    return sample.set_column(table, name, kept)

@@ -11,7 +11,7 @@ from pathlib import Path
 from curate.errors import RecipeError, nearest
 from curate.io.source import Read, identity_of
 from curate.io.storage import SourceFile, Storage, split_pattern, storage_for
-from curate.plan import Plan
+from curate.steps import Plan
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,12 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+# One or several: a recipe may give a single name without brackets, and the JSON schema says so.
+Names: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])
+]
+
+
 class Stage(BaseModel):
     """Common to all five nouns. `id` and `from` place it in the recipe; the rest is its configuration."""
 
@@ -74,7 +80,7 @@ class Stage(BaseModel):
     incidental: ClassVar[frozenset[str]] = frozenset()
 
     id: str = Field(default="", description="Name of the node; the stage's name when left out.")
-    from_: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+    from_: Names = Field(
         default=(), alias="from", description="Ids of the nodes it reads; the previous node when left out."
     )
 

@@ -12,7 +12,8 @@ from typing import Any
 from curate import group, output
 from curate.errors import CurateError, StageBug
 from curate.io.storage import SourceFile
-from curate.segment import Item, PartRun
+from curate.parts import Item
+from curate.segment import PartRun
 from curate.work import Context, Job, context
 
 

@@ -17,8 +17,9 @@ from curate.commit import RunFolder, read_json
 from curate.frames import Frames
 from curate.io.payload import Payload
 from curate.io.storage import Storage, storage_for
-from curate.plan import Plan, Segment, make
+from curate.plan import make
 from curate.recipe import recipe_type
+from curate.steps import Plan, Segment
 
 
 @dataclass(frozen=True)

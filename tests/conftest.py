@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from curate.backends import Backend
+
+# A busy machine is no failure, and a failure must come again.
+settings.register_profile("curate", deadline=None, derandomize=True)
+settings.load_profile("curate")
 
 _HERE = Path(__file__).parent
 # Ray's workers and other children import `pools` and the test-only stages as this process does. The

@@ -22,7 +22,8 @@ from curate.backends.local import LocalBackend
 from curate.io.source import Read
 from curate.io.storage import LocalStorage
 from curate.meter import Meter
-from curate.plan import Plan, make
+from curate.plan import make
+from curate.steps import Plan
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import Found, discover

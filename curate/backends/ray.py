@@ -13,12 +13,33 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from curate.tasks import perform
 from curate.work import Job
+
+_FOLDER = "curate-ray-"
+
+
+def _remove_leftovers() -> None:
+    """Ray's folders of runs that were killed: their names tell the process they belonged to."""
+    for path in Path("/tmp").glob(f"{_FOLDER}*"):  # noqa: S108
+        owner = path.name.removeprefix(_FOLDER).partition("-")[0]
+        if owner.isdigit() and path.stat().st_uid == os.getuid() and not _runs(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 class _Performer:
@@ -62,7 +83,8 @@ class RayBackend:
         self._own = True
         if address is None:
             # short: sockets below it must fit in 107 characters; private: a stale address elsewhere stalls
-            self._folder = tempfile.mkdtemp(prefix="curate-ray-", dir="/tmp")  # noqa: S108
+            _remove_leftovers()
+            self._folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir="/tmp")
             ray.init(
                 address="local",
                 num_cpus=workers or os.cpu_count(),

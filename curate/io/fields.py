@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from curate.stage import _as_list, canonical
+from curate.stage import Names, canonical
 
 OBJECTS = pa.list_(
     pa.struct(
@@ -20,8 +20,6 @@ OBJECTS = pa.list_(
 # `curate.stage.canonical`, which builds an encoder a call
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
 _SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
 def clean(text: str) -> str:

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from curate import sample
 from curate.io.storage import SourceFile, Storage
 from curate.io.tar import HELD
-from curate.stage import Stage, _as_list, fingerprint
+from curate.stage import Names, Stage, fingerprint
 
 PART_ROWS = 2048  # rows of a part at most: the unit of work, of retry and of commit
 
@@ -62,7 +62,7 @@ def part_id(node: str, path: str, start: int) -> str:
 class Read(Stage):
     """A source. `reasons()` are those it gives itself, at birth."""
 
-    path: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+    path: Names = Field(
         description="File, glob (`**` crosses folders) or folder, which stands for all files in it whose "
         "name ends as the format's do; or a list of them."
     )
