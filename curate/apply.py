@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sample
-from curate.errors import BUGS, StageBug
+from curate.errors import BUGS, CurateError, StageBug
 from curate.frames import Frames
 from curate.prior import Prior
 from curate.sample import Ints, Mask, View
@@ -328,7 +328,7 @@ def guarded(
     """
     try:
         return [work(table, ids)]
-    except StageBug:
+    except CurateError:
         raise
     except BUGS as error:
         at = f"{type(error).__name__}: {error}{_where(error)}"

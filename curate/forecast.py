@@ -81,6 +81,8 @@ def describe(plan: Plan, found: Mapping[str, Found], out: Path | None, modules: 
     """The plan as text, with the forecast where there is a run folder."""
     known = forecast(plan, found, out, modules) if out is not None and (out / "state").is_dir() else {}
     lines = [f"{plan.recipe.name}: {len(plan.segments())} segments, {len(plan.writes())} outputs"]
+    if not plan.writes():
+        lines.append("  nothing is written: a run only measures, and keeps its ledger")
     for dataset, source in sorted(found.items()):
         size = sum(f.size for f in source.files)
         lines.append(f"  source {dataset}: {len(source.files)} files, {size / 1e6:,.1f} MB")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curate import exchange, sample
 from curate.apply import checked, guarded
-from curate.commit import read_json, write_json
+from curate.commit import FORMAT, read_json, write_json
 from curate.errors import StageBug
 from curate.parts import survivors
 from curate.sample import Ints
@@ -36,7 +36,7 @@ def send_keys(context: Context, node: str, part: str, number: int, buckets: int)
     print_ = keys_print(step, upstream, number, buckets)
     done = read_json(folder / f"{part}.json")
     if done is not None and done["fingerprint"] == print_:
-        return done
+        return {"fingerprint": print_, "reused": done["items"], "computed": 0}
     reads = {*step.reads, "sample_id", "dataset", "source", "shape"}
     table = survivors(context, (step.input, part), frozenset(reads | {"layout"}))
     seen = sample.view(table, step.level, reads)
@@ -57,7 +57,7 @@ def send_keys(context: Context, node: str, part: str, number: int, buckets: int)
     exchange.write(folder, part, rows, _bucket(flat, buckets), buckets)
     result = {"fingerprint": print_, "keys": len(items), "items": len(seen.slots)}
     write_json(folder / f"{part}.json", result)
-    return result
+    return {"fingerprint": print_, "reused": 0, "computed": len(seen.slots)}
 
 
 def _ranks(step: GroupStep, items: pa.Table) -> pa.Table:
@@ -91,7 +91,7 @@ def _bucket(keys: pa.Array, n: int) -> Ints:
 
 def keys_print(step: GroupStep, upstream: str, number: int, buckets: int) -> str:
     """Of what decides the keys of one part."""
-    return fingerprint(step.fingerprint, upstream, number, buckets)
+    return fingerprint(FORMAT, step.fingerprint, upstream, number, buckets)
 
 
 def decisions_print(step: GroupStep, keys: list[str], buckets: int) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import exchange, sample
-from curate.commit import read_json, sha256_file, write_atomic, write_json
+from curate.commit import FORMAT, read_json, sha256_file, write_atomic, write_json
 from curate.errors import RunError
 from curate.io.sink import Shard
 from curate.parts import survivors
@@ -41,7 +41,9 @@ def send_rows(
     step = _step(context, node)
     folder = context.folder.write(node) / "rows"
     upstream = context.part_manifest(step.input, part)["digest"]
-    print_ = fingerprint(step.stage.identity(), step.schema.to_string(), upstream, number, buckets, parts)
+    print_ = fingerprint(
+        FORMAT, step.stage.identity(), step.schema.to_string(), upstream, number, buckets, parts
+    )
     done = read_json(folder / f"{part}.json")
     if done is not None and done["fingerprint"] == print_ and (folder / f"{part}.arrow").exists():
         return done

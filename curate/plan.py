@@ -30,6 +30,8 @@ from curate.steps import (
     stored_schema,
 )
 
+# Folders of a run that are not outputs.
+_RESERVED = frozenset({"state", "ledger", "samples", "report"})
 _INDEXES = {"image_index": pa.int32(), "text_index": pa.int32()}
 
 
@@ -156,6 +158,10 @@ class _Planner:
             self.columns[id] = after
             self._grow(segment, id, ops, after)
         elif isinstance(node, Write):
+            if id in _RESERVED:
+                raise RecipeError(
+                    f"{place}.id", f"RUN/{id}/ holds something else; give the output another id"
+                )
             segment = self._continued(id, before)
             admission = node.admission(frozenset(before))
             ops = () if admission is None else self._ops(admission, before, place, id)[0]

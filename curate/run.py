@@ -49,6 +49,7 @@ class Run:
         self.job = Job(str(self.folder.root), recipe, roots, modules)
         self.stats: dict[str, NodeStats] = {n.id: NodeStats() for n in plan.recipe.nodes}
         self.counts: dict[str, dict[str, Counter[str]]] = {}
+        self.raw: dict[str, dict[str, Counter[str]]] = {}  # the same without what was born on the way
         self.survivors: dict[str, int] = {}
         self.items_of: dict[str, list[Item]] = {}
         self.item_totals: dict[str, Counter[str]] = {}
@@ -82,7 +83,8 @@ class Run:
 
         def told(kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
             if kind is not None:
-                self._report("failed", began, str(error) or kind.__name__)
+                status = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
+                self._report(status, began, str(error) or kind.__name__)
 
         return told
 
@@ -147,12 +149,13 @@ class Run:
 
     def _segment(self, backend: Backend, segment: Segment) -> None:
         items = self.items(segment)
-        self.counts[segment.id] = {}
+        self.counts[segment.id], self.raw[segment.id] = {}, {}
         self.survivors[segment.id] = 0
         self.item_totals[segment.id] = Counter()
         self.meter.step(" > ".join(segment.nodes) or segment.id, len(items))
         for _, manifest in self._map(backend, "part", [asdict(i) for i in items]):
             ledger.add(self.counts[segment.id], manifest["counts"])
+            ledger.add(self.raw[segment.id], manifest["raw"])
             self.survivors[segment.id] += manifest["survivors"]
             self.item_totals[segment.id].update(manifest["items"])
             self._account(segment, manifest)
@@ -189,7 +192,8 @@ class Run:
         prints = [""] * len(items)
         for number, sent in self._map(backend, "send_keys", arguments):
             prints[number] = sent["fingerprint"]
-            self.stats[step.id].computed += sent["items"]
+            stats = self.stats[step.id]
+            stats.reused, stats.computed = stats.reused + sent["reused"], stats.computed + sent["computed"]
             self.meter.advance()
         print_ = group.decisions_print(step, prints, buckets)
         self.meter.step(f"{step.id}: electing", buckets)
@@ -272,13 +276,11 @@ class Run:
     def _totals(self) -> dict[str, dict[str, int]]:
         """Read, dropped, errors and deferred of all sources, as far as all their outputs share the way."""
         total: dict[str, Counter[str]] = {"samples": Counter(), "images": Counter()}
-        for source in self.plan.segments():
-            if source.source is None:
-                continue
-            for segment in self.plan.segments():
-                shared = source.id in self.plan.ancestors(segment.id) and segment.outputs == source.outputs
-                if shared and segment.expand is None and segment.id in self.counts:
-                    ledger.add(total, self.counts[segment.id])
+        for segment in self.plan.segments():
+            before = [self.plan.segment(id) for id in self.plan.ancestors(segment.id)]
+            shared = any(s.source is not None and s.outputs == segment.outputs for s in before)
+            if shared:
+                ledger.add(total, self.raw.get(segment.id, {}))
         terms = ("dropped", "errors", "deferred")
         return {
             level: {"read": found["entered"], **{t: found[t] for t in terms}}

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from curate import exchange, ledger, sample
 from curate.apply import NodeStats, checked_born, guarded
 from curate.birth import children, only_from
-from curate.commit import read_arrow, read_json, write_parquet
+from curate.commit import FORMAT, read_arrow, read_json, write_parquet
 from curate.errors import RunError
 from curate.frames import Frames
 from curate.io.payload import unquote
-from curate.io.source import Part
+from curate.io.source import Part, Read
 from curate.ledger import ABSENT, fate_of, split_drop
 from curate.parts import STATE, Item, survivors
 from curate.pixels import decoded
@@ -25,8 +25,6 @@ from curate.sample import Ints
 from curate.stage import EXPANDED, Born, fingerprint
 from curate.steps import Columns, Segment, stored_schema
 from curate.work import Context
-
-ENGINE = 1  # raise when the meaning of stored parts changes
 
 _BATCH_BYTES = 48 << 20  # encoded images of a micro-batch
 
@@ -40,7 +38,9 @@ class PartRun:
         self.segment = context.plan.segment(item.segment)
         self.chain = context.chain(self.segment)
         self.stats = {node: NodeStats() for node in self._node_names()}
-        self.manifest = read_json(context.folder.manifest(item.segment, item.part))
+        found = read_json(context.folder.manifest(item.segment, item.part))
+        # what another version of this software stored is not looked into
+        self.manifest = found if found is not None and found.get("format") == FORMAT else None
         self.part = Part.from_json(item.source) if item.source else None
         self._stored_rows: pa.Table | None = None
         self.decoded_elsewhere = 0  # images decoded in subprocesses
@@ -62,10 +62,22 @@ class PartRun:
             birth += [segment.expand.id, segment.expand.identity()]
         if segment.decisions:
             birth.append(exchange.digest(self._decisions()))
-        return fingerprint(ENGINE, ops, birth, segment.schema().to_string())
+        return fingerprint(FORMAT, ops, birth, segment.schema().to_string())
 
     def _read_print(self) -> str:
         return self.segment.columns["sample_id"].fingerprint
+
+    def _rows(self, source: Read, part: Part) -> pa.Table:
+        """The part, read. What a reader raises is a bug, unless it is the storage's."""
+
+        def read(nothing: pa.Table, _: pa.ChunkedArray) -> pa.Table:
+            try:
+                return source.rows(self.context.storages[source.dataset()], part)
+            except OSError as error:
+                raise RunError(f"node `{source.id}`: {', '.join(part.files[:3])}: {error}") from error
+
+        none = pa.chunked_array([], pa.string())
+        return guarded(source.id, none, pa.table({}), read, None)[0]
 
     def _outside(self, table: pa.Table) -> str:
         """Identity of the image files that rows point to and that are no part of the part's own files."""
@@ -163,10 +175,7 @@ class PartRun:
                 for level in ("", "image_", "text_"):
                     table = only_from(table, f"{level}drop", source.id)
                 return table
-        try:
-            table = source.rows(self.context.storages[source.dataset()], part)
-        except OSError as error:
-            raise RunError(f"node `{source.id}`: {', '.join(part.files[:3])}: {error}") from error
+        table = self._rows(source, part)
         return sample.settle(sample.align(table, schema).combine_chunks(), source.id)
 
     def _count_birth(self, table: pa.Table) -> None:
@@ -292,13 +301,20 @@ class PartRun:
         ]
         rows = pa.concat_tables(dead)
         counts = ledger.tally(rows, len(segment.outputs))
+        # of those, what the sources gave, as opposed to what was born on the way
+        own = rows.filter(pc.invert(pc.match_substring(rows["sample_id"], "#")))
+        raw = ledger.tally(own, len(segment.outputs))
         alive = sample.alive_rows(table)
         images = sample.lengths(table, "image")
         if segment.source is not None or parents is not None:
             term = "born" if parents is not None else "entered"
             counts["samples"][term] = table.num_rows
             counts["images"][term] = int(images.sum())
+            if parents is None:
+                for level in ("samples", "images"):
+                    raw[level]["entered"] = counts[level]["entered"]
         manifest: dict[str, Any] = {
+            "format": FORMAT,
             "segment": segment.id,
             "part": self.item.part,
             "upstream": list(self.item.upstream),
@@ -310,6 +326,7 @@ class PartRun:
             "survivors": int(alive.sum()),
             "items": {level: len(sample.view(table, level, ()).slots) for level in sample.LEVELS},
             "counts": counts,
+            "raw": raw,
             "nodes": {node: stats.as_dict() for node, stats in self.stats.items()},
             "decoded": decodes,
         }

@@ -8,15 +8,44 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import pyarrow as pa
 
 from curate import sample
-from curate.stage import Map, Op, Out
+from curate.sample import Level
+from curate.stage import CANONICAL, Map, Op, Out
 
 Form: TypeAlias = Literal["pairs", "documents"]
 
 
-class AdmitForm(Map):
-    """Which samples an output of this form can hold."""
+class Verify(Map):
+    """Decodes an image: what cannot be decoded is dropped with the decoder's reason."""
+
+    level: ClassVar[Level] = "image"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({CANONICAL})
+
+    def open(self) -> Op:
+        return lambda table: Out()
+
+
+class Admit(Map):
+    """Which samples an output can hold. `verify` where no node before has looked at the pixels: an output
+    must not fail over one bad image, nor hand it on."""
 
     kept: ClassVar[bool] = False
+    verify: bool = False
+
+    def by_level(self) -> tuple[tuple[Level, Map], ...]:
+        own: tuple[Level, Map] = ("sample", self)
+        return (("image", Verify()), own) if self.verify else (own,)
+
+
+def unseen(offered: frozenset[str]) -> bool:
+    """Whether the columns before an output show that no image was decoded."""
+    return "image_width" not in offered
+
+
+class AdmitForm(Admit):
+    """Which samples an output of this form can hold."""
+
     form: Form
 
     def reads(self) -> frozenset[str]:

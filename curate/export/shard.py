@@ -121,7 +121,7 @@ def _expected(reference: str | None) -> int:
 
 def broken_image(key: str, error: Exception) -> RunError:
     """An image that no stage has looked at and that cannot be written."""
-    return RunError(f"sample {key}: its image cannot be written: {error}\n  put `decode` before this output")
+    return RunError(f"sample {key}: its image cannot be written: {error}. Was the source changed since?")
 
 
 def first_item(column: pa.ChunkedArray) -> pa.Array:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from curate.errors import RunError
 from curate.export import llava, shard
+from curate.export.forms import Admit, unseen
 from curate.export.jpeg import Undecodable, training_jpeg
 from curate.io import card
 from curate.io.payload import Payload
@@ -24,10 +25,9 @@ _OPTIONAL = frozenset({"messages", "language", "image_width", "image_height"})
 _FRAGMENTS = "rows"  # a shard's rows, until `finish` has them all in one file
 
 
-class AdmitLlava(Map):
+class AdmitLlava(Admit):
     """Which samples LLaVA's format can hold."""
 
-    kept: ClassVar[bool] = False
     seed: int
     optional: tuple[str, ...]
 
@@ -84,7 +84,7 @@ class WriteLlava(Write):
     kind: ClassVar[str] = "LLaVA conversations (llava.json, llava.jsonl) and images"
 
     def admission(self, offered: frozenset[str] = frozenset()) -> Map:
-        return AdmitLlava(seed=self.seed, optional=tuple(sorted(_OPTIONAL & offered)))
+        return AdmitLlava(seed=self.seed, optional=tuple(sorted(_OPTIONAL & offered)), verify=unseen(offered))
 
     def write_shard(
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from curate import sample
 from curate.export import hf, shard
-from curate.export.forms import AdmitForm, Form, dropped
+from curate.export.forms import AdmitForm, Form, dropped, unseen
 from curate.export.jpeg import Undecodable, extension
 from curate.io import card
 from curate.io.payload import Payload
@@ -59,7 +59,7 @@ class WriteParquet(Write):
     kind: ClassVar[str] = "Parquet shards with the images inside (Hugging Face `datasets`)"
 
     def admission(self, offered: frozenset[str] = frozenset()) -> Map:
-        return AdmitForm(form=self.form)
+        return AdmitForm(form=self.form, verify=unseen(offered))
 
     def write_shard(
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from curate import sample
 from curate.export import shard
-from curate.export.forms import AdmitForm, Form, dropped
+from curate.export.forms import AdmitForm, Form, dropped, unseen
 from curate.export.jpeg import Undecodable, extension, training_jpeg
 from curate.io import card
 from curate.io.payload import Payload
@@ -44,7 +44,7 @@ class WriteWebdataset(Write):
     kind: ClassVar[str] = "WebDataset shards (tar) with a Parquet index beside each"
 
     def admission(self, offered: frozenset[str] = frozenset()) -> Map:
-        return AdmitForm(form=self.form)
+        return AdmitForm(form=self.form, verify=unseen(offered))
 
     def write_shard(
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema

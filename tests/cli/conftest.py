@@ -3,27 +3,13 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from command import COMMAND, Curate, Ended
 from finished import quickstart
 
 __all__ = ["quickstart"]
-
-COMMAND = (sys.executable, "-m", "curate.cli")
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-    seconds: float  # of the processor: waiting for other programs of this machine is not its fault
-
-
-Curate = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ def test_each_verb_is_listed_with_a_whole_sentence() -> None:
     assert sorted(listed) == VERBS
     for verb, sentence in listed.items():
         assert sentence[0].isupper(), verb
-        assert sentence.endswith(".") and not sentence.endswith(".."), verb  # cut off by the width
+        assert sentence.endswith("."), verb
+        assert not sentence.endswith(".."), verb  # cut off by the width
 
 
 @pytest.mark.parametrize("verb", VERBS)

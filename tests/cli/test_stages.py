@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from conftest import Curate
+from command import Curate
 from finished import RECIPES
 from typer.testing import CliRunner
 

@@ -151,3 +151,28 @@ def test_any_failure_is_noted_in_run_json(tmp_path: Path, monkeypatch: pytest.Mo
     told = json.loads((tmp_path / "run" / "run.json").read_text())
     assert told["status"] == "failed"
     assert "No space" in told["problem"]
+
+
+@pytest.mark.parametrize("stage", ["write_webdataset", "write_parquet", "write_llava"])
+def test_an_output_that_nobody_checked_for_checks_itself(tmp_path: Path, stage: str) -> None:
+    """Without a node that decodes, a bad image is still dropped with its reason: neither written nor fatal."""
+    rows = pools.pairs(6)
+    key, image, text = rows[2]
+    rows[2] = (key, image[:20] + b"?" * 60, text)
+    tar = pools.write_tar(tmp_path / "a.tar", rows)
+    nodes = [{"id": "raw", "stage": "read_webdataset", "path": str(tar)}, {"id": "out", "stage": stage}]
+    report = pools.run({"name": "bare", "nodes": nodes}, tmp_path / "run")
+    assert report["outputs"][0]["samples"]["written"] == 5
+    assert sum(pools.node(report, "out")["dropped"].values()) == 1
+
+
+def test_what_another_version_stored_is_not_looked_into(tmp_path: Path) -> None:
+    recipe = pools.chain(str(pools.write_tar(tmp_path / "a.tar", pools.pairs(6))))
+    first = pools.run(recipe, tmp_path / "run")
+    for path in (tmp_path / "run" / "state" / "parts").rglob("*.json"):
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps({**manifest, "format": 0}))
+        (path.parent / manifest["data"]).write_bytes(b"of another format")
+    again = pools.run(recipe, tmp_path / "run")
+    assert again["outputs"][0]["samples"] == first["outputs"][0]["samples"]
+    assert again["images_decoded"] == first["images_decoded"] > 0

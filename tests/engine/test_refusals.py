@@ -65,6 +65,11 @@ WRONG: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
         (),
         ["nodes.3 (raw2).name", "`raw`"],
     ),
+    "an output where the ledger lies": (
+        HEAD + "- {id: ledger, stage: write_webdataset}\n",
+        (),
+        ["nodes.2 (ledger).id", "RUN/ledger/"],
+    ),
     "diamond": (
         HEAD
         + "- {id: a, stage: sha256, from: probe}\n- {id: b, stage: text_stats, from: probe}\n"
