@@ -1,6 +1,6 @@
 """The engine against a bare loop, on the same pool, in one run.
 
-Ours: probe, bounds, text stats, sha256, exact dedup, bounds, shards, on Ray with 2 workers. The bare loop: two
+Ours: probe, bounds, text stats, sha256, exact dedup, shards, on Ray with 2 workers. The bare loop: two
 processes that read the same shards, decode each image by the same canonical decode, hash bytes and pixels,
 and copy the samples into new shards; no records, no scores, no dedup, no ledger. Ray's start, its workers'
 and Ray Data's own actors' included, is told apart (a tiny run goes before). Then, in one process without Ray,
@@ -119,18 +119,20 @@ class Memory(threading.Thread):
         return self.peak
 
 
-def ours(source: Path, out: Path) -> dict[str, float]:
-    """One run in a process of its own: seconds after Ray's start, Ray's start, CPU seconds, peak memory."""
-    command = [sys.executable, __file__, "--child", str(source), str(out)]
+def ours(source: Path, out: Path, sampled: bool = False) -> dict[str, float]:
+    """One run in a process of its own: seconds after Ray's start, Ray's start, CPU seconds; or peak memory,
+    whose sampling slows all it looks at."""
+    command = [sys.executable, __file__, "--child", str(source), str(out), "sampled" if sampled else "timed"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _child(source: str, out: str) -> None:
+def _child(source: str, out: str, sampled: str) -> None:
     from curate.backends.ray import RayBackend
 
     memory = Memory()
-    memory.start()
+    if sampled == "sampled":
+        memory.start()
     began = time.perf_counter()
     backend = RayBackend(workers=2)
     shared = _Shared(backend)
@@ -146,7 +148,7 @@ def _child(source: str, out: str) -> None:
         "seconds": seconds,
         "start": started,
         "cpu": cpu,
-        "memory": memory.stop(),
+        "memory": memory.stop() if sampled == "sampled" else 0.0,
         "written": report["outputs"][0]["samples"]["written"],
     }
     print(json.dumps(facts))
@@ -219,12 +221,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--child", nargs=2)
+    parser.add_argument("--child", nargs=3)
     options = parser.parse_args()
     if options.child:
         _child(*options.child)
         return
-    pairs = options.pairs or (2_000 if options.small else 20_000)
+    pairs = options.pairs or (4_000 if options.small else 20_000)
     source = pool(pairs)
     work = Path(tempfile.mkdtemp(prefix="curate-bench-"))
     try:
@@ -236,11 +238,19 @@ def main() -> None:
             first = ours(source, work / "run")
             rates["ours"].append(pairs / first["seconds"])
             print(
-                f"bare {pairs / seconds:,.0f}/s; ours {pairs / first['seconds']:,.0f}/s after {first['start']:.1f} s "
-                f"of Ray's start; {first['cpu']:.1f} CPU s, peak {first['memory']:.2f} GB, {first['written']} written"
+                f"bare {pairs / seconds:,.0f}/s; ours {pairs / first['seconds']:,.0f}/s after "
+                f"{first['start']:.1f} s of Ray's start; {first['cpu']:.1f} CPU s, {first['written']} written"
             )
             shutil.rmtree(work / "run")
         print(rerun(pool(min(pairs, 4_000)), work / "again"))
+        peaks = []
+        for n in (pairs, 2 * pairs):
+            peaks.append(ours(pool(n), work / "run", sampled=True)["memory"])
+            shutil.rmtree(work / "run")
+        growth = peaks[1] / peaks[0] - 1
+        print(
+            f"peak memory {peaks[0]:.2f} GB at {pairs:,} pairs, {peaks[1]:.2f} GB at twice ({growth:+.0%})"
+        )
         ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
         print(f"ours / bare loop = {ratio:.2f}")
     finally:

@@ -40,6 +40,8 @@ def catalog(modules: tuple[str, ...] = ()) -> tuple[type[Stage], ...]:
 
 def _load(module: str) -> Sequence[type[Stage]]:
     place, _, attribute = module.partition(":")
+    if not place or place.startswith("."):
+        raise RecipeError(f"--stages {module}", "must read package.module:TUPLE")
     try:
         found = getattr(importlib.import_module(place), attribute or "STAGES")
     except (ImportError, AttributeError) as error:

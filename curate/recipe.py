@@ -70,6 +70,8 @@ def load(path: Path, overrides: Sequence[str] = (), modules: tuple[str, ...] = (
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(str(path), f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), f"is not UTF-8 text: byte {error.start} cannot be read") from error
     return parse(text, overrides, modules)
 
 
@@ -122,7 +124,10 @@ def _override(plain: dict[str, Any], override: str) -> None:
         target = target.setdefault(field, {})
         if not isinstance(target, dict):
             raise RecipeError(f"-s {override}", f"`{field}` has no fields of its own")
-    target[fields[-1]] = yaml.safe_load(value)
+    try:
+        target[fields[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"-s {override}", f"the value is not YAML: {error}") from error
 
 
 def _explain(error: ValidationError, plain: Mapping[str, Any], modules: tuple[str, ...]) -> RecipeError:

@@ -39,6 +39,8 @@ def discover(plan: Plan, base: Path) -> dict[str, Found]:
 
 
 def _discover(node: Read, base: Path, place: str) -> Found:
+    if not node.path or "" in node.path:
+        raise RecipeError(place, "is empty")
     split = [split_pattern(str(base / path), node.in_folder) for path in node.path]
     root = os.path.commonpath([r for r, _ in split])
     storage = storage_for(root)

@@ -23,10 +23,10 @@ from curate.io.source import Read
 from curate.io.storage import LocalStorage
 from curate.meter import Meter
 from curate.plan import make
-from curate.steps import Plan
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import Found, discover
+from curate.steps import Plan
 
 Recipe = Mapping[str, Any]
 ODD = ("odd_stages:STAGES",)  # the test-only stages of tests/engine

@@ -113,6 +113,7 @@ class RayBackend:
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False  # ours are told of parts and nodes
+        context.memory_usage_poll_interval_s = None  # walks the page tables of busy workers every second
         context.use_datasource_v2 = False  # it packs small inputs into one task, whatever is asked
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)

@@ -156,8 +156,11 @@ class ReadParquet(Read):
                 return place, f"no column `{name}`", nearest(name, schema.names)
             if not fits(schema.field(name).type) and not types.is_null(schema.field(name).type):
                 return place, f"column `{name}` is {schema.field(name).type}", "see `curate stages`"
-        for place in sorted(self.fields.model_fields_set):
+        usual = type(self.fields)()
+        for place in sorted(type(self.fields).model_fields):
             given = getattr(self.fields, place)
+            if given == getattr(usual, place):
+                continue  # the common names are taken where they are; only what a recipe names must be there
             names = (given,) if isinstance(given, str) else given
             if any(names) and not set(names) & set(schema.names):
                 return f"fields.{place}", f"no column `{names[0]}`", nearest(names[0], schema.names)
@@ -257,7 +260,9 @@ class ReadParquet(Read):
             return {**row, "sample_id": identity, "layout": "", "drop": f"{self.id}:unreadable_file"}
         reference, piece, problem = self._image(storage, path, raw)
         key = str(raw.record.get(self.key, "")) if self.key else ""
-        row["sample_id"] = sample_id(self.dataset(), key, [piece, raw.text or b""])
+        # a row is all its columns: two that differ in their licence alone are two samples
+        told = (meta_of(dict(raw.record)) or "").encode()
+        row["sample_id"] = sample_id(self.dataset(), key, [piece, raw.text or b"", told])
         images, texts = int(raw.image is not None), int(raw.text is not None)
         row["layout"] = "i" * images + "t" * texts
         if images:

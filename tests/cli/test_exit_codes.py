@@ -13,6 +13,10 @@ import pytest
 import yaml
 from command import COMMAND, Curate
 from finished import RECIPES, run_file
+from typer.testing import CliRunner
+
+from curate.cli import app
+from curate.errors import CurateError
 
 LIMIT = 3.0  # seconds until a mistake is told
 SMALL = {
@@ -108,6 +112,30 @@ def test_errors_are_sentences(
     assert ended.out == ""
     assert "Traceback" not in ended.err
     assert ended.seconds < LIMIT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-s", "raw.path={"], "-s raw.path={: the value is not YAML"),
+        (["-s", "raw.path=[]"], "nodes.0 (raw).path: is empty"),
+        (["-s", 'raw.path=""'], "nodes.0 (raw).path: is empty"),
+        (["-s", "raw.bounds"], "-s raw.bounds: must read node.field=value"),
+        (["-s", "raw.fields.image_uri=x"], "nodes.0 (raw).fields.image_uri: there is no field `image_uri`"),
+        (["--stages", ":"], "--stages :: must read package.module:TUPLE"),
+    ],
+)
+def test_odd_arguments_are_errors_of_the_recipe(recipe: Path, arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["plan", str(recipe), *arguments])
+    assert isinstance(result.exception, CurateError), result.exception
+    assert str(result.exception).startswith(said)
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"name: \xff")
+    result = CliRunner().invoke(app, ["plan", str(tmp_path / "r.yaml")])
+    assert isinstance(result.exception, CurateError)
+    assert "r.yaml: is not UTF-8 text: byte 6" in str(result.exception)
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(demo_pool: Path, tmp_path: Path) -> None:

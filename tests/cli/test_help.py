@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import click
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -46,8 +45,8 @@ def test_everything_that_can_be_given_is_explained(verb: str) -> None:
         assert help[0].isupper() or help[0] == "`" or help.startswith("truth.jsonl"), help
         assert help.endswith((".", ")")), help
         assert " ".join(help.split()[:3]) in " ".join(text.split())
-        named = parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.metavar or ""
-        assert (parameter.opts[0] if parameter.opts[0].startswith("-") else named) in text
+        option = parameter.opts[0].startswith("-")
+        assert (parameter.opts[0] if option else parameter.metavar) in text
     assert "Unknown" not in text
     assert "None" not in text
     # a value is named for what it is, not for its type in Python

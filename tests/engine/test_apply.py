@@ -125,7 +125,7 @@ def test_many_undeclared_errors_stop_the_run(tmp_path: Path, monkeypatch: pytest
         pools.run(recipe, tmp_path / "run")
     report = pools.run({**recipe, "error_limit": 0.13}, tmp_path / "run")
     assert report["samples"]["errors"] == 3
-    assert pools.computed(report) == {"words": 15, "mood": 15, "out": 15}  # what came before the stop was kept
+    assert pools.computed(report) == {"words": 15, "mood": 15, "out": 15}  # kept from before
 
 
 def test_what_was_put_off_is_asked_again_and_nothing_else(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_any_failure_is_noted_in_run_json(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("stage", ["write_webdataset", "write_parquet", "write_llava"])
 def test_an_output_that_nobody_checked_for_checks_itself(tmp_path: Path, stage: str) -> None:
-    """Without a node that decodes, a bad image is still dropped with its reason: neither written nor fatal."""
+    """Without a node that decodes, a bad image is still dropped: neither written nor fatal."""
     rows = pools.pairs(6)
     key, image, text = rows[2]
     rows[2] = (key, image[:20] + b"?" * 60, text)

@@ -134,14 +134,16 @@ def test_structs_and_paths(tmp_path: Path) -> None:
 
 def test_ids_follow_content_and_key_not_place(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"file")
-    write(tmp_path, {"image": [b"file", b"other"], "text": ["t", "t"], "n": ["k", "l"]}, "a.parquet")
+    write(tmp_path, {"image": [b"file", b"other"], "text": ["t", "t"], "n": [None, "l"]}, "a.parquet")
     write(tmp_path, {"image": pa.array([{"bytes": b"file", "path": "q"}], HF), "text": ["t"]}, "b.parquet")
     write(tmp_path, {"image": ["a.png"], "text": ["t"]}, "c.parquet")
     ids = {n: read(tmp_path, f"{n}.parquet")["sample_id"].to_pylist() for n in "abc"}
     assert ids["a"][0] == ids["b"][0] == ids["c"][0] != ids["a"][1]
     write(tmp_path, {"image": [b"file"], "text": ["u"]}, "d.parquet")
     assert read(tmp_path, "d.parquet")["sample_id"].to_pylist()[0] != ids["a"][0]
-    assert read(tmp_path, "a.parquet", key="n")["sample_id"].to_pylist()[0] != ids["a"][0]
+    write(tmp_path, {"image": [b"file"], "text": ["t"], "n": ["k"]}, "e.parquet")
+    with_key, without = (read(tmp_path, "e.parquet", **k)["sample_id"][0].as_py() for k in ({"key": "n"}, {}))
+    assert len({with_key, without, ids["a"][0]}) == 3  # a row is all its columns, and its key
     (tmp_path / "a.png").write_bytes(b"changed")
     assert read(tmp_path, "c.parquet")["sample_id"].to_pylist() != ids["c"]
 
