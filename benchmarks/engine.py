@@ -248,9 +248,7 @@ def main() -> None:
             peaks.append(ours(pool(n), work / "run", sampled=True)["memory"])
             shutil.rmtree(work / "run")
         growth = peaks[1] / peaks[0] - 1
-        print(
-            f"peak memory {peaks[0]:.2f} GB at {pairs:,} pairs, {peaks[1]:.2f} GB at twice ({growth:+.0%})"
-        )
+        print(f"peak memory {peaks[0]:.2f} GB at {pairs:,} pairs, {peaks[1]:.2f} GB at twice ({growth:+.0%})")
         ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
         print(f"ours / bare loop = {ratio:.2f}")
     finally:
