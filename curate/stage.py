@@ -178,9 +178,13 @@ class Group(Stage):
         raise NotImplementedError
 
 
+# json.dumps builds an encoder for each call
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
 def canonical(value: Any) -> str:
     """JSON with one spelling for one value."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _CANONICAL(value)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -203,6 +203,18 @@ def constant(value: Any, type: pa.DataType) -> tuple[Any, bool]:
     return value if isinstance(value, str) else canonical(value), False
 
 
+def constants(column: pa.Array | pa.ChunkedArray, type: pa.DataType) -> tuple[list[Any], list[int]]:
+    """`constant` of each value of a column, and the rows where it stands for a null."""
+    whole = pa.types.is_signed_integer(type)  # -1 has no place in the others
+    if whole or pa.types.is_string(type) or pa.types.is_boolean(type):
+        # nothing in these needs a look at the single value
+        missing = np.flatnonzero(pc.is_null(sample.single(column)).to_numpy(zero_copy_only=False)).tolist()
+        nothing = -1 if whole else "" if pa.types.is_string(type) else False
+        return pc.fill_null(column, pa.scalar(nothing, type)).to_pylist(), missing
+    pairs = [constant(value, type) for value in column.to_pylist()]
+    return [value for value, _ in pairs], [row for row, (_, missing) in enumerate(pairs) if missing]
+
+
 def constant_type(type: pa.DataType) -> pa.DataType:
     """The type that readers infer for what `constant` writes."""
     if pa.types.is_boolean(type):

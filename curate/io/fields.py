@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +16,6 @@ OBJECTS = pa.list_(
         [("label", pa.string()), ("box", pa.list_(pa.float32())), ("attributes", pa.list_(pa.string()))]
     )
 )
-# `curate.stage.canonical`, which builds an encoder a call
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
 _SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -47,9 +44,9 @@ def meta_of(left: Mapping[str, Any]) -> str | None:
     if not left:
         return None
     try:
-        text = _CANONICAL(left)
+        text = canonical(left)
         if "NaN" in text or "Infinity" in text:  # possibly within a string only: then nothing changes
-            text = _CANONICAL(_finite(dict(left)))
+            text = canonical(_finite(dict(left)))
     except RecursionError:
         return canonical({"unparsed": "nested too deeply"})
     return clean(text)

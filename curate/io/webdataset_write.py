@@ -103,24 +103,22 @@ def _pairs(
 
 def pair_json(live: shard.Rows, fields: list[pa.Field]) -> Iterator[dict[str, Any]]:
     """For each pair its JSON object: the same keys and types in every one of them."""
-    names, types, columns = [], [], []
+    ids = live.table["sample_id"].to_pylist()
+    names: list[str] = ["sample_id"]
+    columns: list[list[Any]] = [ids]
+    nulls: list[list[str]] = [[] for _ in ids]
     for field in fields:
         item = sample.level_of(field.name) != "sample"
         type = field.type.value_type if item else field.type
         if shard.in_json(type):
             column = live.table[field.name]
+            found, missing = shard.constants(shard.first_item(column) if item else column, type)
             names.append(field.name)
-            types.append(type)
-            columns.append((shard.first_item(column) if item else column).to_pylist())
-    ids = live.table["sample_id"].to_pylist()
-    for row, id in enumerate(ids):
-        nulls = []
-        found: dict[str, Any] = {"sample_id": id}
-        for name, type, column in zip(names, types, columns, strict=True):
-            found[name], missing = shard.constant(column[row], type)
-            if missing:
-                nulls.append(name)
-        yield {**found, "nulls": ",".join(nulls)}
+            columns.append(found)
+            for row in missing:
+                nulls[row].append(field.name)
+    for values, told in zip(zip(*columns, strict=True), nulls, strict=True):
+        yield {**dict(zip(names, values, strict=True)), "nulls": ",".join(told)}
 
 
 def _documents(
