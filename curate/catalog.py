@@ -50,4 +50,9 @@ def _load(module: str) -> Sequence[type[Stage]]:
         isinstance(s, type) and issubclass(s, Stage) and "stage" in s.model_fields for s in found
     ):
         raise RecipeError(f"--stages {module}", "is not a tuple of stage classes with a `stage` field")
+    for stage in found:
+        if lacking := sorted(getattr(stage, "__abstractmethods__", ())):
+            raise RecipeError(
+                f"--stages {module}", f"`{name_of(stage)}` does not define {', '.join(lacking)}"
+            )
     return found

@@ -219,13 +219,13 @@ def _planned(recipe: Path, overrides: list[str] | None, modules: list[str] | Non
     from curate.recipe import load
     from curate.sources import discover
 
-    sys.path.insert(0, "")  # stages of the user's own lie where the command is given
     made = make(load(recipe, tuple(overrides or ()), tuple(modules or ())))
     return made, discover(made, Path.cwd())
 
 
 def main() -> None:
     """Entry point: errors that are meant for people come without a traceback."""
+    sys.path.insert(0, "")  # stages of the user's own lie where the command is given
     try:
         app()
     except CurateError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -123,9 +124,9 @@ class Map(Stage):
         """At plan time: raise RecipeError where a column it reads (item types) is of a wrong type."""
         return
 
+    @abstractmethod
     def open(self) -> Op:
         """On the worker: load weights, return a closure."""
-        raise NotImplementedError
 
 
 class Expand(Stage):
@@ -135,9 +136,9 @@ class Expand(Stage):
         """Columns of the children beyond those they take over (list types for item columns)."""
         return pa.schema([])
 
+    @abstractmethod
     def open(self) -> Callable[[pa.Table], Born]:
         """On the worker: return a closure from thinned, living samples to their children."""
-        raise NotImplementedError
 
 
 class Group(Stage):
@@ -148,9 +149,9 @@ class Group(Stage):
 
     linked: ClassVar[bool] = False
 
+    @abstractmethod
     def level_(self) -> Level:
         """The level whose items are grouped; decided by the configuration."""
-        raise NotImplementedError
 
     def writes(self) -> pa.Schema:
         """Columns that elect() computes, with the type of one item."""
@@ -160,14 +161,15 @@ class Group(Stage):
         """Total order of the members of a component; the engine breaks ties by sample_id and index."""
         return ()
 
+    @abstractmethod
     def keys(self, items: pa.Table) -> pa.Array:
         """list<string>: the buckets of each item. An item without a bucket stands alone."""
-        raise NotImplementedError
 
     def link(self, bucket: pa.Table) -> pa.Table:
         """Verified edges (`left`, `right`: row numbers) within a bucket. Only where `linked`."""
-        raise NotImplementedError
+        return pa.table({"left": pa.array([], pa.int64()), "right": pa.array([], pa.int64())})
 
+    @abstractmethod
     def elect(self, members: pa.Table) -> Out:
         """Decide for all members at once.
 
@@ -175,7 +177,6 @@ class Group(Stage):
         its best. Where `linked`, the list column `neighbours` holds the `place`s (position within the
         component, int64) an item is verified against.
         """
-        raise NotImplementedError
 
 
 # json.dumps builds an encoder for each call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Write(Stage):
         as `image_width`) without demanding it of every recipe."""
         return None
 
+    @abstractmethod
     def write_shard(
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema
     ) -> Shard:
@@ -52,7 +54,6 @@ class Write(Stage):
         `name` is the zero-padded number. Bytes must depend on rows and configuration only. Files written
         under `folder` must have names no other shard uses.
         """
-        raise NotImplementedError
 
     def finish(self, folder: Path, shards: Sequence[Shard]) -> list[str]:
         """After all shards: files over the whole output (relative paths). May remove shard files."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -88,17 +89,17 @@ class Read(Stage):
     def check(self, storage: Storage, files: Sequence[SourceFile]) -> None:
         """At plan time: RecipeError where the configuration cannot fit the files. Looks at one of them."""
 
+    @abstractmethod
     def split(self, storage: Storage, files: Sequence[SourceFile]) -> list[Part]:
         """Cut files into parts; called on a worker for files whose cut is not known yet."""
-        raise NotImplementedError
 
     def group(self, files: Sequence[SourceFile]) -> list[list[SourceFile]]:
         """Files that are cut together. One by one, unless files are rows (pages) themselves."""
         return [[f] for f in files]
 
+    @abstractmethod
     def rows(self, storage: Storage, part: Part) -> pa.Table:
         """The part's rows in source order: BASE and `writes()`; make them with `build`."""
-        raise NotImplementedError
 
 
 def sample_id(dataset: str, key: str, members: Iterable[bytes]) -> str:

@@ -107,3 +107,12 @@ def test_its_tables_have_four_cells() -> None:
     assert len(rows) > 30
     for row in rows:
         assert row.replace("\\|", "").count("|") == 5, row
+
+
+def test_a_stage_of_the_users_own_that_is_not_whole_is_told(curate: Curate, tmp_path: Path) -> None:
+    code = "from typing import Literal\nfrom curate.stage import Map\n\n\nclass Half(Map):\n"
+    code += '    """Half a stage."""\n\n    stage: Literal["half"] = "half"\n\n\nSTAGES = (Half,)\n'
+    (tmp_path / "halves.py").write_text(code)
+    ended = curate("stages", "--stages", "halves")
+    assert ended.code == 1
+    assert "--stages halves: `half` does not define open" in ended.err
