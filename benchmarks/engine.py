@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pool import pool
+from _pool import pool
 
 from curate.backends import Backend
 from curate.backends.local import LocalBackend
