@@ -109,6 +109,10 @@ class RunFolder:
     def data(self, segment: str, part: str, generation: str) -> Path:
         return self.state / "parts" / segment / f"{part}.{generation}.arrow"
 
+    def stored(self, segment: str, manifest: Mapping[str, Any]) -> Path:
+        """The data file that a part's manifest names."""
+        return self.state / "parts" / segment / str(manifest["data"])
+
     def ledger_file(self, segment: str, part: str) -> Path:
         return self.ledger / f"{segment}.{part}.parquet"
 

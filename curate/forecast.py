@@ -68,7 +68,7 @@ def _unsettled(run: Run, segment: Segment, told: Mapping[str, Forecast]) -> str:
         if before.finished < before.parts:
             return segment.decisions or input
     if segment.decisions:
-        step = next(s for s in run.plan.steps if isinstance(s, GroupStep) and s.id == segment.decisions)
+        step = run.plan.group(segment.decisions)
         parts = [item.part for item in run.items_of[step.input]]
         manifests = [run.context.part_manifest(step.input, part) for part in parts]
         buckets = buckets_for(step, sum(m["items"][step.level] for m in manifests))

@@ -24,13 +24,9 @@ _PLACE = ("part", "slot")
 _TIES = (("sample_id", "ascending"), ("dataset", "ascending"), ("source", "ascending"), ("slot", "ascending"))
 
 
-def _step(context: Context, node: str) -> GroupStep:
-    return next(s for s in context.plan.steps if isinstance(s, GroupStep) and s.id == node)
-
-
 def send_keys(context: Context, node: str, part: str, number: int, buckets: int) -> dict[str, Any]:
     """Keys of the living items of one part, sorted into buckets by their hash."""
-    step = _step(context, node)
+    step = context.plan.group(node)
     folder = context.folder.group(node) / "keys"
     upstream = context.part_manifest(step.input, part)["digest"]
     print_ = keys_print(step, upstream, number, buckets)
@@ -111,7 +107,7 @@ def elected(context: Context, step: GroupStep, parts: list[str], buckets: int) -
 
 def decide(context: Context, node: str, bucket: int, buckets: int, parts: int, print_: str) -> dict[str, Any]:
     """All decisions of one bucket, sorted back to the parts they belong to."""
-    step = _step(context, node)
+    step = context.plan.group(node)
     folder = context.folder.group(node) / "decisions"
     sender = f"{bucket:06d}"
     done = read_json(folder / f"{sender}.json")

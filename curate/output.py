@@ -25,10 +25,6 @@ from curate.work import Context
 _ORDER = ("order_key", "order_part", "order_row")
 
 
-def _step(context: Context, node: str) -> WriteStep:
-    return next(s for s in context.plan.writes() if s.id == node)
-
-
 def buckets_for(total: int, shard_size: int) -> int:
     """Several buckets a shard, so that a shard task reads little beyond its own rows."""
     return int(max(1, min(4096, -(-total // max(1, shard_size // 4)))))
@@ -38,7 +34,7 @@ def send_rows(
     context: Context, node: str, part: str, number: int, buckets: int, parts: int
 ) -> dict[str, Any]:
     """Survivors of one part, sorted into buckets of the final order."""
-    step = _step(context, node)
+    step = context.plan.write(node)
     folder = context.folder.write(node) / "rows"
     upstream = context.part_manifest(step.input, part)["digest"]
     print_ = fingerprint(
@@ -72,7 +68,7 @@ def write_shard(
     context: Context, node: str, shard: int, first: int, last: int, start: int, stop: int, print_: str
 ) -> dict[str, Any]:
     """Write the rows [start, stop) of the buckets first..last as one shard."""
-    step = _step(context, node)
+    step = context.plan.write(node)
     work = context.folder.write(node)
     name = f"{shard:05d}"
     done = read_json(work / "shards" / f"{name}.json")
@@ -135,7 +131,7 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
     if done := published(context, node, print_):  # a retry of what went well
         return done
-    step = _step(context, node)
+    step = context.plan.write(node)
     work = context.folder.write(node)
     known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
     building = work / "building"

@@ -30,7 +30,7 @@ def load(context: Context, segment: Segment, part: str, columns: frozenset[str] 
     """Rows of a finished part, dead ones included; a continued segment stores its own columns only."""
     manifest = context.part_manifest(segment.id, part)
     wanted = [n for n in stored_schema(segment.columns).names if columns is None or n in columns]
-    path = context.folder.manifest(segment.id, part).parent / str(manifest["data"])
+    path = context.folder.stored(segment.id, manifest)
     own = read_arrow(path, {*STATE, *wanted})
     own_names = set(own.column_names)
     own = own.filter(pc.fill_null(pc.not_equal(own["drop"], ABSENT), True))

@@ -264,7 +264,7 @@ class Run:
 
     def _balance(self, output_id: str) -> dict[str, dict[str, int]]:
         """The terms of the law for one output, along its ancestors."""
-        step = next(w for w in self.plan.writes() if w.id == output_id)
+        step = self.plan.write(output_id)
         total: dict[str, Counter[str]] = {"samples": Counter(), "images": Counter()}
         for segment in self.plan.ancestors(step.input):
             ledger.add(total, self.counts[segment])

@@ -23,7 +23,7 @@ from curate.pixels import decoded
 from curate.prior import Prior, carry_over
 from curate.sample import Ints
 from curate.stage import EXPANDED, Born, fingerprint
-from curate.steps import Columns, Segment, stored_schema
+from curate.steps import Columns, stored_schema
 from curate.work import Context
 
 _BATCH_BYTES = 48 << 20  # encoded images of a micro-batch
@@ -138,9 +138,7 @@ class PartRun:
         """The part's rows of an earlier run, whatever their fate was."""
         if self.manifest is None or self._stored_rows is not None:
             return self._stored_rows
-        path = self.context.folder.manifest(self.item.segment, self.item.part).parent / str(
-            self.manifest["data"]
-        )
+        path = self.context.folder.stored(self.item.segment, self.manifest)
         self._stored_rows = read_arrow(path) if path.exists() else None
         return self._stored_rows
 
@@ -185,14 +183,14 @@ class PartRun:
         drops = [sample.single(table["drop"]), *(sample.flat(table[f"{x}_drop"]) for x in sample.ITEM_LEVELS)]
         # an item's drop that killed its pair is one drop
         items = [d for drop in drops[1:] for d in drop.drop_null().to_pylist()]
-        samples = [d for d in drops[0].drop_null().to_pylist() if not items or d not in items]
+        of_items = set(items)
+        samples = [d for d in drops[0].drop_null().to_pylist() if d not in of_items]
         stats.dropped.update(split_drop(d)[1] for d in items + samples)
 
     def _decide(self, table: pa.Table) -> pa.Table:
         """Apply a Group's decisions on this part."""
         node = self.segment.decisions
-        step = next(s for s in self.context.plan.steps if s.id == node and not isinstance(s, Segment))
-        level = step.level  # type: ignore[union-attr]
+        level = self.context.plan.group(node).level
         stats = self.stats[node]
         stats.rows_in += table.num_rows
         decisions = self._decisions()
@@ -302,8 +300,8 @@ class PartRun:
         rows = pa.concat_tables(dead)
         counts = ledger.tally(rows, len(segment.outputs))
         # of those, what the sources gave, as opposed to what was born on the way
-        own = rows.filter(pc.invert(pc.match_substring(rows["sample_id"], "#")))
-        raw = ledger.tally(own, len(segment.outputs))
+        unborn = rows.filter(pc.invert(pc.match_substring(rows["sample_id"], "#")))
+        raw = ledger.tally(unborn, len(segment.outputs))
         alive = sample.alive_rows(table)
         images = sample.lengths(table, "image")
         if segment.source is not None or parents is not None:
@@ -359,6 +357,5 @@ class PartRun:
     def _upstream_ids(self) -> pa.Array:
         """Every row of the part before, those that died or do not come that far included."""
         segment, part = self.item.upstream
-        name = str(self.context.part_manifest(segment, part)["data"])
-        path = self.context.folder.manifest(segment, part).parent / name
+        path = self.context.folder.stored(segment, self.context.part_manifest(segment, part))
         return sample.single(read_arrow(path, {"sample_id"})["sample_id"])

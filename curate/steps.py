@@ -124,6 +124,12 @@ class Plan:
     def segment(self, id: str) -> Segment:
         return next(s for s in self.steps if isinstance(s, Segment) and s.id == id)
 
+    def group(self, id: str) -> GroupStep:
+        return next(s for s in self.steps if isinstance(s, GroupStep) and s.id == id)
+
+    def write(self, id: str) -> WriteStep:
+        return next(s for s in self.writes() if s.id == id)
+
     def segments(self) -> list[Segment]:
         return [s for s in self.steps if isinstance(s, Segment)]
 

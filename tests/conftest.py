@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -75,3 +75,20 @@ def demo_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     generate(folder, pairs=110, documents=10, seed=5)
     return folder
+
+
+@pytest.fixture(scope="session")
+def load_dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """The real `datasets.load_dataset`, offline and with a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", os.fspath(tmp_path_factory.mktemp("hf")))
+        patch.setenv("HF_DATASETS_OFFLINE", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        import datasets
+
+        def load(*args: Any, **options: Any) -> Any:
+            cache = tmp_path_factory.mktemp("cache")
+            return datasets.load_dataset(*args, split="train", cache_dir=os.fspath(cache), **options)
+
+        yield load

@@ -133,7 +133,7 @@ def values(name: str, rows: int, rng: np.random.Generator) -> pa.Array:
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         width = kind.list_size if pa.types.is_fixed_size_list(kind) else 8
         return pa.array(rng.random((rows, width)).tolist(), kind)
-    raise NotImplementedError(f"{name}: {kind}")
+    raise AssertionError(f"no values are made for {name}: {kind}")
 
 
 def flat_table(columns: frozenset[str], level: Level, rows: int, seed: int = 0) -> pa.Table:

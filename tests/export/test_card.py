@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Workshop
+from workshop import Workshop
 
 from curate.io.llava_write import WriteLlava
 from curate.io.parquet_write import WriteParquet

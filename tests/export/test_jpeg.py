@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from conftest import encoded, opened, picture
 from PIL import Image, ImageCms
+from workshop import encoded, opened, picture
 
 from curate.export.jpeg import Undecodable, extension, sniff, training_jpeg
 

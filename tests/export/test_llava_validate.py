@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import encoded, picture
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from workshop import encoded, picture
 
 from curate.export import llava
 

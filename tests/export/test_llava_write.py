@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import EXTRA, Workshop, encoded, opened, picture, refusals, tree
 from PIL import Image
+from workshop import EXTRA, Workshop, encoded, opened, picture, refusals, tree
 
 from curate.errors import RunError
 from curate.export import llava, phrasings

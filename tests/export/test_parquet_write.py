@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Workshop, encoded, picture, refusals, tree
+from workshop import Workshop, encoded, picture, refusals, tree
 
 from curate.errors import RunError
 from curate.io import parquet_write

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-from conftest import EXTRA, Workshop, encoded, opened, picture, refusals, tree
 from PIL import Image
+from workshop import EXTRA, Workshop, encoded, opened, picture, refusals, tree
 
 from curate.errors import RunError
 from curate.export import shard
