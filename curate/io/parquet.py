@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, BinaryIO, ClassVar, Literal, NamedTuple
 
@@ -14,15 +12,15 @@ from pydantic import Field
 
 from curate.errors import RecipeError, nearest
 from curate.io.fields import Fields, meta_of
-from curate.io.payload import quote, row_reference
-from curate.io.source import Part, Read, build, file_piece, identity_of, part_id, sample_id
+from curate.io.local_image import Named, Remote, resolve, with_url
+from curate.io.payload import row_reference
+from curate.io.source import Part, Read, build, identity_of, part_id, sample_id
 from curate.io.storage import SourceFile, Storage
 from curate.sample import PAIR
 
 _BATCH = 64  # rows decoded at once: images of a whole row group may be gigabytes
 _BUFFER = 1 << 20  # bytes of a column chunk read at once
 _ROWS_A_BYTE = 1000  # a footer that claims more than that is damaged
-_REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Python values that Arrow's own could not be made into: a nanosecond too many, an unknown time zone.
 _INCONVERTIBLE = (pa.ArrowException, ValueError, OverflowError, LookupError)
 
@@ -108,13 +106,16 @@ class ReadParquet(Read):
     text: str = Field(default="text", description="Column of the caption.")
     key: str = Field(default="", description="Column that names a row. Left out: its content does.")
     image_root: str = Field(default="", description="Folder that paths start from, below the source's root.")
+    remote: Remote = Field(
+        default="drop", description="Images that are URLs: `drop` them, or `keep` them for a `fetch` node."
+    )
     fields: Fields = Fields()
     max_text_bytes: Annotated[int, Field(gt=0)] = Field(
         default=1 << 20, description="Captions beyond it are cut and dropped."
     )
 
     def writes(self) -> pa.Schema:
-        return self.fields.schema_()
+        return with_url(self.fields.schema_(), self.remote)
 
     def reasons(self) -> frozenset[str]:
         return frozenset(
@@ -258,42 +259,34 @@ class ReadParquet(Read):
         if not raw.readable:
             identity = sample_id(self.dataset(), source, [])
             return {**row, "sample_id": identity, "layout": "", "drop": f"{self.id}:unreadable_file"}
-        reference, piece, problem = self._image(storage, path, raw)
+        image = self._image(storage, path, raw)
         key = str(raw.record.get(self.key, "")) if self.key else ""
         # a row is all its columns: two that differ in their licence alone are two samples
         told = (meta_of(dict(raw.record)) or "").encode()
-        row["sample_id"] = sample_id(self.dataset(), key, [piece, raw.text or b"", told])
+        row["sample_id"] = sample_id(self.dataset(), key, [image.piece, raw.text or b"", told])
         images, texts = int(raw.image is not None), int(raw.text is not None)
         row["layout"] = "i" * images + "t" * texts
         if images:
-            row["image_ref"] = [reference]
-            row["image_drop"] = [f"{self.id}:{problem}" if problem else None]
+            row["image_ref"] = [image.reference]
+            row["image_drop"] = [f"{self.id}:{image.reason}" if image.reason else None]
         if raw.text is not None:
             body, reason = _decoded(raw.text, self.max_text_bytes)
             row["text_body"] = [body]
             row["text_drop"] = [f"{self.id}:{reason}" if reason else None]
         row |= self.fields.take(raw.record, images)
-        if problem == "remote_image" and "image_url" in self.writes().names:
-            row.setdefault("image_url", [raw.image])
+        if image.url is not None:
+            row["image_url"] = [image.url]
         row["meta"] = meta_of(raw.record)
         missing = "" if images and texts else "missing_text" if images else "missing_image"
         row["drop"] = f"{self.id}:{missing}" if missing else None
         return row
 
-    def _image(self, storage: Storage, path: str, raw: _Row) -> tuple[str | None, bytes, str]:
-        """(reference, what stands for the image in the id, reason or '')."""
+    def _image(self, storage: Storage, path: str, raw: _Row) -> Named:
         if raw.image is None:
-            return None, b"", ""
+            return Named(None, b"", "")
         if isinstance(raw.image, bytes):
-            return row_reference(path, raw.group, raw.row, self.image), raw.image, ""
-        named = str(raw.image).encode()
-        if _REMOTE.match(raw.image):
-            return None, named, "remote_image"
-        local = posixpath.normpath(posixpath.join(self.image_root, raw.image))
-        if local.startswith(("/", "../")) or local in (".", "..") or "\0" in local:
-            return None, named, "outside_root"
-        piece = file_piece(storage, local)
-        return (quote(local), named, "missing_image") if piece is None else (quote(local), piece, "")
+            return Named(row_reference(path, raw.group, raw.row, self.image), raw.image, "")
+        return resolve(storage, self.image_root, str(raw.image), self.remote)
 
 
 def _opened(file: BinaryIO) -> pq.ParquetFile:
