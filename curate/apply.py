@@ -23,7 +23,7 @@ from curate.errors import BUGS, CurateError, StageBug
 from curate.frames import Frames
 from curate.prior import Prior
 from curate.sample import Ints, Mask, View
-from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Born, Out
+from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Born, Out, Store
 from curate.stage import Op as Opened
 from curate.steps import Op
 
@@ -61,9 +61,12 @@ class NodeStats:
 class Chain:
     """The opened ops of a segment on this worker."""
 
-    def __init__(self, ops: Sequence[Op], frames: Callable[[int], Frames]) -> None:
+    def __init__(
+        self, ops: Sequence[Op], frames: Callable[[int], Frames], store: Callable[[str], Store]
+    ) -> None:
         self._ops = tuple(ops)
         self._frames = frames
+        self._store = store
         self._opened: dict[int, Opened] = {}
         # Where set, each op's name is written there before it runs, for the post-mortem of a killed worker.
         self.breadcrumb: str | None = None
@@ -129,7 +132,7 @@ class Chain:
 
     def _see(self, op: Op, table: pa.Table) -> View:
         sources = ("dataset", "image_ref") if op.transient else ()
-        return sample.view(table, op.level, {*op.reads, *sources, "sample_id"})
+        return sample.view(table, op.level, {*op.reads, *op.stage.rewrites(), *sources, "sample_id"})
 
     def _covered(self, op: Op, seen: View, table: pa.Table, prior: Prior) -> tuple[Mask, Ints]:
         """Which of the living items are known, and where they are stored."""
@@ -169,6 +172,8 @@ class Chain:
                 columns = {n: pa.concat_arrays([columns[n], fresh[n]]).take(order) for n in columns}
                 verdict = pa.concat_arrays([verdict, fresh_verdict]).take(order)
         drop = pc.if_else(pc.equal(verdict, KEPT), pa.scalar(None, pa.string()), verdict)
+        for name in op.stage.rewrites():
+            columns[name] = pc.if_else(pc.is_null(drop), columns[name], sample.single(seen.table[name]))
         if op.kept:
             columns[op.name("verdict")] = verdict
             if op.volatile:
@@ -231,7 +236,8 @@ class Chain:
     def _call(self, op: Op, table: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
         """The stage's own function; rows on which it raises are found by bisection."""
         if id(op) not in self._opened:
-            self._opened[id(op)] = op.stage.open()
+            stage = op.stage
+            self._opened[id(op)] = stage.open_with(self._store(op.node)) if stage.stores else stage.open()
         if table.num_rows == 0:
             return {f.name: pa.nulls(0, f.type) for f in op.stage.writes()}, pa.nulls(0, pa.string())
         opened = self._opened[id(op)]

@@ -5,9 +5,10 @@
     RUN/state/parts/<segment>/<part>.<g>.arrow
     RUN/state/groups/<node>/...               keys and decisions of a Group
     RUN/state/writes/<node>/...               an output while it is made
+    RUN/state/fetched/<node>/<hash>.tar       what a node brought in from outside (`curate.io.store`)
 
 A manifest that exists and carries the expected fingerprint means that the work is done. `state` is what a
-rerun reuses; deleting it loses nothing but time.
+rerun reuses; deleting it loses nothing but time, and what the world answered.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class RunFolder:
         self.root = root
         self.state = root / "state"
         self.ledger = root / "ledger"
+        self.fetched = self.state / "fetched"
 
     def manifest(self, segment: str, part: str) -> Path:
         return self.state / "parts" / segment / f"{part}.json"

@@ -153,7 +153,7 @@ class _Planner:
             self.columns[id] = {**before, **self._written(place, node.writes(), before, id, print_, True)}
             self._open(Segment(id, (id,), (upstream,), decisions=id, columns=self.columns[id]))
         elif isinstance(node, Map):
-            segment = self._continued(id, before)
+            segment = self._continued(id, before, apart=bool(node.rewrites()) or node.stores)
             ops, after = self._ops(node, before, place)
             self.columns[id] = after
             self._grow(segment, id, ops, after)
@@ -217,10 +217,17 @@ class _Planner:
         self.segment_of[segment.nodes[0]] = segment.id
         self.steps.append(segment.id)
 
-    def _continued(self, id: str, before: Columns) -> str:
-        """The segment a Map or Write goes on in: its input's, unless the DAG forks or merges here."""
+    def _continued(self, id: str, before: Columns, apart: bool = False) -> str:
+        """The segment a Map or Write goes on in: its input's, unless the DAG forks or merges here.
+
+        `apart`: the node begins a new one. What it rewrites stays as it was in the segment before, where a
+        rerun finds it. Behind a stage that stores one is cut too, so that it is handed a part at a time and
+        not the few images that fit into memory decoded.
+        """
         inputs = self.inputs[id]
-        if len(inputs) == 1 and len(self.consumers[inputs[0]]) == 1:
+        last = self.nodes[inputs[0]]
+        apart = apart or (isinstance(last, Map) and last.stores)
+        if len(inputs) == 1 and len(self.consumers[inputs[0]]) == 1 and not apart:
             return self.segment_of[inputs[0]]
         upstream = tuple(self.segment_of[i] for i in inputs)
         self.segments[id] = Segment(id, (), upstream, columns=before)
@@ -261,7 +268,10 @@ class _Planner:
                 or any(after[r].volatile for r in sources if r in after)
             )
             ops.append(Op(id, stage, level, print_, stored, transient, volatile))
-            after |= self._written(place, stage.writes(), after, id, print_, volatile, level)
+            rewrites = stage.rewrites()
+            after |= self._written(place, stage.writes(), after, id, print_, volatile, level, rewrites)
+            if "text_body" in rewrites and "messages" in after:  # which follow (`sample.put`)
+                after["messages"] = replace(after["messages"], node=id, fingerprint=print_, volatile=volatile)
         return tuple(ops), after
 
     def _reads(
@@ -284,9 +294,13 @@ class _Planner:
         print_: str,
         volatile: bool,
         level: Level | None = None,
+        rewrites: frozenset[str] = frozenset(),
     ) -> Columns:
         for f in schema:
-            if f.name in before:
+            if f.name in rewrites:
+                if f.name not in before:
+                    raise RecipeError(place, f"rewrites `{f.name}`, which no node before it writes")
+            elif f.name in before:
                 raise RecipeError(place, f"writes `{f.name}`, which `{before[f.name].node}` already wrote")
             if level is not None and level_of(f.name) != level:
                 raise RecipeError(place, f"writes `{f.name}`, which is not a column of level {level}")

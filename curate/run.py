@@ -332,6 +332,8 @@ class Run:
         for path in self.folder.ledger.glob("*"):
             if path not in known:
                 path.unlink()
+        for path in self.folder.fetched.glob("*/.*.tmp"):
+            path.unlink()
 
 
 def buckets_for(step: GroupStep, items: int) -> int:

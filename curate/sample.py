@@ -232,12 +232,20 @@ def put(
 ) -> pa.Table:
     """Write a stage's result back: columns at the view's level, and tombstones `<node>:<reason>`.
 
-    The sample's own fate is not touched here for item levels: `settle` decides it.
+    What is not in the view keeps the value it has in a column that is there already. The sample's own fate
+    is not touched here for item levels: `settle` decides it.
     """
     counts = lengths(table, seen.level)
     for name, values in columns.items():
         spread = scatter(single(values), seen.slots, seen.size)
+        if name in table.column_names and len(seen.slots) < seen.size:
+            shown = np.zeros(seen.size, dtype=bool)
+            shown[seen.slots] = True
+            old = single(table[name]) if seen.level == "sample" else flat(table[name])
+            spread = pc.if_else(pa.array(shown), spread, old)
         table = set_column(table, name, spread if seen.level == "sample" else wrap(spread, counts))
+    if "text_body" in columns and "messages" in table.column_names:
+        table = set_column(table, "messages", _follow(table))
     if drop is None or drop.null_count == len(drop):
         return table
     reasons = pc.binary_join_element_wise(pa.scalar(node), single(drop).cast(pa.string()), ":")
@@ -246,6 +254,27 @@ def put(
         return set_column(table, "drop", pc.coalesce(single(table["drop"]), spread))
     name = f"{seen.level}_drop"
     return set_column(table, name, wrap(pc.coalesce(flat(table[name]), spread), counts))
+
+
+def _follow(table: pa.Table) -> pa.Array:
+    """`messages` with the texts as they are now: `messages[k].content` is `text_body[k]`."""
+    messages = single(table["messages"])
+    turns = messages.flatten()
+    counts = pc.fill_null(pc.list_value_length(messages), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    texts = lengths(table, "text")
+    row_of = np.repeat(np.arange(table.num_rows), counts)
+    within = np.arange(len(row_of)) - (np.cumsum(counts) - counts)[row_of]
+    place = (np.cumsum(texts) - texts)[row_of] + within
+    own = counts[row_of] != texts[row_of]  # no turn-by-turn texts: these messages stand alone
+    contents = pc.if_else(
+        pa.array(own), turns.field("content"), flat(table["text_body"]).take(pa.array(place, mask=own))
+    )
+    kind = turns.type
+    fields = [contents if kind.field(i).name == "content" else turns.field(i) for i in range(kind.num_fields)]
+    offsets = np.zeros(len(counts) + 1, dtype=np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    whole = pa.StructArray.from_arrays(fields, fields=list(kind))
+    return pa.ListArray.from_arrays(pa.array(offsets), whole, mask=pc.is_null(messages))
 
 
 def settle(table: pa.Table, node: str) -> pa.Table:

@@ -156,7 +156,7 @@ class PartRun:
         return (self._decide(base) if self.segment.decisions else base), None
 
     def _merged(self) -> Columns:
-        own = {name for op in self.segment.ops for name in op.stage.writes().names}
+        own = {n for op in self.segment.ops for n in set(op.stage.writes().names) - op.stage.rewrites()}
         return {n: c for n, c in self.segment.columns.items() if n not in own}
 
     def _read(self, part: Part) -> pa.Table:

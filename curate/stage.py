@@ -10,7 +10,8 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -59,6 +60,30 @@ class Born(NamedTuple):
 
 
 Op: TypeAlias = Callable[[pa.Table], Out]
+
+
+class Place(NamedTuple):
+    """Where a piece of a store's shard begins, and its length in bytes."""
+
+    offset: int
+    length: int
+
+
+class StoreShard(Protocol):
+    """A file of a store while it is written; it takes its name when it is closed."""
+
+    def add(self, data: bytes) -> Place:
+        """Append one piece."""
+
+    def close(self) -> Callable[[Place], str]:
+        """Make the file durable. Gives the function from the places of its pieces to their references."""
+
+
+class Store(Protocol):
+    """What a stage may keep in the run folder: bytes that came from outside, and that no rerun asks again."""
+
+    def shard(self) -> AbstractContextManager[StoreShard]:
+        """A new file, thrown away where the block ends before `close`."""
 
 
 def _as_list(value: Any) -> Any:
@@ -111,10 +136,19 @@ class Map(Stage):
     kept: ClassVar[bool] = True
     # Items of its level handed over at once at most.
     batch: ClassVar[int] = 1024
+    # True for what brings in bytes from outside: the engine calls `open_with`, and cuts a segment behind it.
+    stores: ClassVar[bool] = False
 
     def writes(self) -> pa.Schema:
         """Columns it computes, with the type of one item (not of the list)."""
         return pa.schema([])
+
+    def rewrites(self) -> frozenset[str]:
+        """Those of `writes()` that are there already and get new values, for all that comes after.
+
+        A dropped item keeps its old one. What was changed is for the stage to say, in columns of its own.
+        """
+        return frozenset()
 
     def by_level(self) -> tuple[tuple[Level, Map], ...]:
         """The levels it works on; one for all stages but those whose columns decide it."""
@@ -127,6 +161,10 @@ class Map(Stage):
     @abstractmethod
     def open(self) -> Op:
         """On the worker: load weights, return a closure."""
+
+    def open_with(self, store: Store) -> Op:
+        """The same for a stage that `stores`."""
+        return self.open()
 
 
 class Expand(Stage):

@@ -17,6 +17,7 @@ from curate.commit import RunFolder, read_json
 from curate.frames import Frames
 from curate.io.payload import Payload
 from curate.io.storage import Storage, storage_for
+from curate.io.store import RunStore
 from curate.plan import make
 from curate.recipe import recipe_type
 from curate.steps import Plan, Segment
@@ -58,7 +59,7 @@ class Context:
 
     @cached_property
     def payload(self) -> Payload:
-        return Payload(self.storages)
+        return Payload(self.storages, fetched=storage_for(str(self.folder.fetched)))
 
     @cached_property
     def ledger_schema(self) -> pa.Schema:
@@ -67,7 +68,11 @@ class Context:
     def chain(self, segment: Segment) -> Chain:
         if segment.id not in self._chains:
             decode = self.plan.recipe.decode
-            self._chains[segment.id] = Chain(segment.ops, lambda size: Frames(self.payload, decode, size))
+            self._chains[segment.id] = Chain(
+                segment.ops,
+                lambda size: Frames(self.payload, decode, size),
+                lambda node: RunStore(self.folder.fetched, node),
+            )
         return self._chains[segment.id]
 
     def part_manifest(self, segment: str, part: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from curate.io.storage import Storage
 
-_REFERENCE = re.compile(r"^(?P<path>[^#]*)#(?P<kind>bytes|row|data)=(?P<where>.*)$", re.DOTALL)
+_REFERENCE = re.compile(r"^(?P<path>[^#]*)#(?P<kind>bytes|row|data|fetched)=(?P<where>.*)$", re.DOTALL)
+
+_FETCHED = "\0fetched"  # in place of a data set, none of which can be called that
 
 
 def quote(path: str) -> str:
@@ -26,6 +28,11 @@ def byte_reference(path: str, offset: int, length: int) -> str:
     return f"{quote(path)}#bytes={offset}+{length}"
 
 
+def fetched_reference(path: str, offset: int, length: int) -> str:
+    """Bytes in the run's own store (`curate.io.store`), whatever the sample's data set."""
+    return f"{quote(path)}#fetched={offset}+{length}"
+
+
 def row_reference(path: str, group: int, row: int, column: str, item: int | None = None) -> str:
     column = column.replace("%", "%25").replace("/", "%2F")
     return f"{quote(path)}#row={group}/{row}/{column}" + ("" if item is None else f"/{item}")
@@ -38,8 +45,11 @@ def data_reference(path: str, ordinal: int) -> str:
 class Payload:
     """Reads the bytes behind references, for the data sets of a recipe."""
 
-    def __init__(self, storages: Mapping[str, Storage], limit: int = 256 << 20) -> None:
+    def __init__(
+        self, storages: Mapping[str, Storage], limit: int = 256 << 20, fetched: Storage | None = None
+    ) -> None:
         self._storages = storages
+        self._fetched = fetched
         self._limit = limit
         self._group: tuple[tuple[str, str, int, str], list[object]] | None = None
         self._page: tuple[tuple[str, str], list[bytes]] | None = None
@@ -53,9 +63,11 @@ class Payload:
                 continue
             match = _REFERENCE.match(reference)
             path, kind, where = match.group("path", "kind", "where") if match else (reference, "file", "")
-            by_file[dataset, unquote(path)].append((kind, where, i))
+            own = (_FETCHED, "bytes") if kind == "fetched" and self._fetched else (dataset, kind)
+            by_file[own[0], unquote(path)].append((own[1], where, i))
         for (dataset, path), wanted in sorted(by_file.items()):
-            storage = self._storages[dataset]
+            storage = self._fetched if dataset == _FETCHED else self._storages[dataset]
+            assert storage is not None
             try:
                 self._fetch_file(storage, dataset, path, wanted, found)
             except FileNotFoundError:

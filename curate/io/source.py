@@ -7,6 +7,7 @@ bytes again (`curate.io.payload`):
     00000.tar#bytes=1536+60321     offset + length within a file
     x.parquet#row=3/17/image       row group / row in it / column; a fourth number picks from a list
     page.html#data=2               the third data: URI of a page
+    f/1a2b.tar#fetched=1536+60321  offset + length within a file of the run's own store
 """
 
 from __future__ import annotations

@@ -84,7 +84,10 @@ def test_configuration(stage: Stage) -> None:
 
 @every(Stage)
 def test_declarations(stage: Stage) -> None:
-    assert not set(stage.writes().names) & (stage.reads() | set(TRANSIENT)), "writes what it reads"
+    rewritten = stage.rewrites() if isinstance(stage, Map) else frozenset()
+    assert rewritten <= set(stage.writes().names)
+    fresh = set(stage.writes().names) - rewritten
+    assert not fresh & (stage.reads() | set(TRANSIENT)), "writes what it reads"
     assert all(reason and ":" not in reason for reason in stage.reasons())
     assert all(isinstance(digest, str) and len(digest) >= 16 for digest in stage.assets().values())
 
@@ -162,6 +165,7 @@ def test_levels(stage: Map) -> None:
     assert sorted(written) == sorted(stage.writes().names)
     assert {r for _, part in split for r in part.reasons()} == stage.reasons()
     assert {c for _, part in split for c in part.reads()} == stage.reads()
+    assert {c for _, part in split for c in part.rewrites()} == stage.rewrites()
     for level, part in split:
         assert all(level_of(name) == level for name in part.writes().names)
         assert part.by_level() == ((level, part),), "a part is whole"

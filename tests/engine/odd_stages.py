@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from curate import sample
 from curate.sample import Level, single
-from curate.stage import BYTES, Born, Expand, Group, Map, Op, Out
+from curate.stage import BYTES, Born, Expand, Group, Map, Op, Out, Place, Store
 
 
 class Letters(Map):
@@ -239,4 +239,78 @@ class Linked(Group):
         return Out(columns, reasons)
 
 
-STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked)
+class Amend(Map):
+    """Rewrites a text by adding to it, and says what it was; a text with `HUSH` in it is dropped."""
+
+    stage: Literal["amend"] = "amend"
+    level: ClassVar[Level] = "text"
+
+    add: str
+    note: str = "text_before"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("text_body", pa.string()), (self.note, pa.string())])
+
+    def rewrites(self) -> frozenset[str]:
+        return frozenset({"text_body"})
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"hush"})
+
+    def open(self) -> Op:
+        def op(table: pa.Table) -> Out:
+            old = single(table["text_body"])
+            new = pc.binary_join_element_wise(old, self.add, "")
+            hush = pc.match_substring(old, "HUSH")
+            drop = pc.if_else(hush, pa.scalar("hush"), pa.scalar(None, pa.string()))
+            return Out({"text_body": new, self.note: old}, drop)
+
+        return op
+
+
+class Bring(Map):
+    """Brings in what lies in the folder `world` under an image's URL; what is not there is put off."""
+
+    stage: Literal["bring"] = "bring"
+    level: ClassVar[Level] = "image"
+    stores: ClassVar[bool] = True
+
+    world: str
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"image_url", "image_ref"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("image_ref", pa.string())])
+
+    def rewrites(self) -> frozenset[str]:
+        return frozenset({"image_ref"})
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"deferred.absent"})
+
+    def open(self) -> Op:
+        raise AssertionError("a stage that stores is opened with its store")
+
+    def open_with(self, store: Store) -> Op:
+        def op(table: pa.Table) -> Out:
+            world = Path(self.world)
+            places: list[Place | None] = []
+            with store.shard() as shard:
+                for url in table["image_url"].to_pylist():
+                    file = world / url.rpartition("/")[2]
+                    places.append(shard.add(file.read_bytes()) if file.exists() else None)
+                    with (world / "asked.log").open("a") as log:
+                        log.write(f"{url}\n")
+                reference = shard.close()
+            found = [None if place is None else reference(place) for place in places]
+            drop = [None if place else "deferred.absent" for place in places]
+            return Out({"image_ref": pa.array(found, pa.string())}, pa.array(drop, pa.string()))
+
+        return op
+
+
+STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked, Amend, Bring)
