@@ -28,6 +28,10 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+# What needs other projects' own programs, each in a venv of its own below .cache/venvs.
+test-loaders: $(VENV)/.dev
+	$(BIN)/python -m pytest -m loaders --override-ini testpaths=tests/loaders
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

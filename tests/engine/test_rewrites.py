@@ -1,4 +1,4 @@
-"""Stages that change what is there: texts rewritten, with their past on record; images brought from outside."""
+"""Stages that change what is there: texts rewritten with their past on record; images brought in."""
 
 from __future__ import annotations
 
