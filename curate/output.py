@@ -157,7 +157,14 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
         n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")
     ]
     card = step.stage.card(
-        {**known_facts, **totals, "columns": columns, "schema": step.schema, "output": node}
+        {
+            **known_facts,
+            **totals,
+            "columns": columns,
+            "schema": step.schema,
+            "output": node,
+            "notices": _notices(context, step),
+        }
     )
     write_atomic(building / "README.md", card.encode())
     present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
@@ -171,6 +178,13 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     context.folder.publish(building, context.folder.root / node)
     shutil.rmtree(work / "shards", ignore_errors=True)
     return result
+
+
+def _notices(context: Context, step: WriteStep) -> list[str]:
+    """What the stages on the way to an output want said of what they used."""
+    plan = context.plan
+    nodes = {node for segment in plan.ancestors(step.input) for node in plan.segment(segment).nodes}
+    return sorted(set().union(*(plan.recipe.node(node).notices() for node in nodes)))
 
 
 def published(context: Context, node: str, print_: str) -> dict[str, Any] | None:

@@ -122,6 +122,10 @@ class Stage(BaseModel):
         """Content hashes of weights, prompts, word lists: part of the fingerprint."""
         return {}
 
+    def notices(self) -> frozenset[str]:
+        """What the data card of an output must say of models and lists that were used: their licences."""
+        return frozenset()
+
     def identity(self) -> str:
         """Canonical JSON of what decides the stage's results, upstream columns aside."""
         config = self.model_dump(mode="json", exclude={"id", "from_", *self.incidental})

@@ -2,8 +2,8 @@
 
 `facts`: `output` (its name), `samples`, `images`, `shards`, `columns` (names), and, where they are known,
 `bytes`, `schema` (the plan's at this output, with which the card tells readers all types), `recipe` (a file's
-name), `license`, `languages`. No date and no path: the card is part of the output, and the same run makes
-the same bytes.
+name), `license`, `languages`, `notices` (lines on models and lists that the stages used). No date and no
+path: the card is part of the output, and the same run makes the same bytes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _readme(
     head = yaml.safe_dump({**_front(facts), **front}, sort_keys=False, allow_unicode=True, width=100)
     load = "\n".join(f"```python\n{block}```\n" for block in loads)
     title = f"# {facts.get('output', 'Output')}\n\n{kind}.\n\n{_counts(facts)}"
-    return f"---\n{head}---\n\n{title}\n{text}{_columns(facts)}\n## Loading\n\n{load}"
+    return f"---\n{head}---\n\n{title}\n{text}{_columns(facts)}{_made_with(facts)}\n## Loading\n\n{load}"
 
 
 def _front(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +162,11 @@ def _counts(facts: Mapping[str, Any]) -> str:
     if facts.get("recipe"):
         lines.append(f"- made by `{PurePosixPath(str(facts['recipe'])).name}`")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _made_with(facts: Mapping[str, Any]) -> str:
+    lines = "".join(f"- {notice}\n" for notice in facts.get("notices", ()))
+    return f"\n## Made with\n\n{lines}" if lines else ""
 
 
 def _columns(facts: Mapping[str, Any]) -> str:

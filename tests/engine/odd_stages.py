@@ -260,6 +260,9 @@ class Amend(Map):
     def reasons(self) -> frozenset[str]:
         return frozenset({"hush"})
 
+    def notices(self) -> frozenset[str]:
+        return frozenset({f"`amend`: the word{self.add}, licensed to be added"})
+
     def open(self) -> Op:
         def op(table: pa.Table) -> Out:
             old = single(table["text_body"])

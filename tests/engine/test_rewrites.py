@@ -63,6 +63,9 @@ def test_later_nodes_and_outputs_see_the_new_text(tars: str, tmp_path: Path, sta
     for text, before, between, letters in found.values():
         assert (between, text) == (f"{before} and a", f"{before} and a and b")
         assert letters == len(text)
+    card = (out / "out" / "README.md").read_text()
+    assert "- `amend`: the word and a," in card
+    assert "- `amend`: the word and b," in card
     (hushed,) = [row for row in pools.ledger(out) if row["level"] == "sample"]
     assert (hushed["reason"], hushed["text_body"]) == ("hush", "HUSH now"), "it keeps the text it died with"
 
@@ -106,6 +109,7 @@ def test_behind_a_merge_and_on_one_branch_only(tars: str, tmp_path: Path) -> Non
         pools.run(recipe, out)
         assert all(row[0].endswith(" and a") for row in told(out).values())
         assert len(told(out)) == COUNT - 1 + 5
+        assert "Made with" not in (out / "untouched" / "README.md").read_text()
         assert not any(t.endswith(" and a") for t in pools.index(out, "untouched")["text_body"].to_pylist())
 
 

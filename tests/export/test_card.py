@@ -76,3 +76,10 @@ def test_the_loading_code_runs(shop: Workshop, monkeypatch: pytest.MonkeyPatch) 
             assert len(names["rows"]) == 3
         else:
             assert names["span"] is not None
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_the_card_names_the_models_that_decided(write: Write) -> None:
+    card = write.card({"output": "o", "samples": 1, "notices": ["`lid`: a model, CC BY-SA 3.0"]})
+    assert "## Made with\n\n- `lid`: a model, CC BY-SA 3.0\n" in card
+    assert "Made with" not in write.card({"output": "o", "samples": 1})
