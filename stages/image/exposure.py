@@ -1,0 +1,91 @@
+"""See `Exposure`."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.sample import Level
+from curate.stage import CANONICAL, Map, Op, Out
+from stages.common.columns import frames
+from stages.common.luma import luma
+
+_DARK, _BRIGHT = 5, 250  # levels of luma that hold no detail any more
+
+
+class Exposure(Map):
+    """Brightness, contrast, clipped shadows and highlights, and how colourful an image is.
+
+        image_luma            mean luma, 0 (black) to 1 (white)
+        image_contrast        standard deviation of luma, 0 to 0.5: RMS contrast, Peli 1990, "Contrast in
+                              complex images"
+        image_dark_share      share of pixels with a luma of at most 5 of 255, 0 to 1
+        image_bright_share    share of pixels with a luma of at least 250 of 255, 0 to 1
+        image_colourfulness   M3 of Hasler and Suesstrunk 2003, "Measuring colourfulness in natural images":
+                              sigma + 0.3 mu of the opponent axes R - G and (R + G) / 2 - B. 0 is grey; they
+                              call 15 slightly, 45 averagely, 82 highly colourful
+
+    A frame of one colour has a contrast of 0. Medians (5 to 95 %) of contrast: clip art 0.26 (0.05 to 0.43),
+    JPEG pictures of a manual 0.22 (0.11 to 0.32). Clip art on a white ground has a bright share of 0.64 and
+    nothing wrong with it: bound the dark share and the contrast rather than that.
+    """
+
+    stage: Literal["exposure"] = "exposure"
+    level: ClassVar[Level] = "image"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({CANONICAL})
+
+    def writes(self) -> pa.Schema:
+        names = ("luma", "contrast", "dark_share", "bright_share", "colourfulness")
+        return pa.schema([(f"image_{name}", pa.float32()) for name in names])
+
+    def open(self) -> Op:
+        names = self.writes().names
+
+        def op(table: pa.Table) -> Out:
+            found = [(None,) * 5 if f is None else _measured(f) for f in frames(table[CANONICAL])]
+            return Out(
+                {name: pa.array([row[i] for row in found], pa.float32()) for i, name in enumerate(names)}
+            )
+
+        return op
+
+
+def _measured(frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+    # of 256 levels: moments of the histogram are those of the pixels, and exact
+    counts = np.bincount(luma(frame).ravel(), minlength=256)
+    total = int(counts.sum())
+    levels = np.arange(256)
+    first, second = int((counts * levels).sum()), int((counts * levels**2).sum())
+    variance = (total * second - first**2) / total**2
+    return (
+        first / total / 255,
+        math.sqrt(variance) / 255,
+        int(counts[: _DARK + 1].sum()) / total,
+        int(counts[_BRIGHT:].sum()) / total,
+        _colourfulness(frame),
+    )
+
+
+def _colourfulness(frame: npt.NDArray[np.uint8]) -> float:
+    red, green, blue = (frame[..., i].astype(np.int16) for i in range(3))
+    red_green = red - green
+    yellow_blue = red  # twice the axis, in place
+    yellow_blue += green
+    yellow_blue -= blue
+    yellow_blue -= blue
+    one, other = _moments(red_green, 1), _moments(yellow_blue, 2)
+    return math.hypot(one[1], other[1]) + 0.3 * math.hypot(one[0], other[0])
+
+
+def _moments(values: npt.NDArray[np.int16], scale: int) -> tuple[float, float]:
+    """Mean and standard deviation of `values / scale`."""
+    mean = float(values.mean(dtype=np.float64))
+    flat = values.ravel().astype(np.float32)
+    square = float(np.square(flat, out=flat).sum(dtype=np.float64)) / flat.size
+    return mean / scale, math.sqrt(max(0.0, square - mean * mean)) / scale
