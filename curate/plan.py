@@ -249,7 +249,7 @@ class _Planner:
         for level, stage in node.by_level():
             reads = self._reads(place, stage, stage.reads(), after, level)
             try:
-                stage.check_columns(pa.schema([(r, after[r].type) for r in reads if r in after]))
+                stage.check_columns(pa.schema([(name, column.type) for name, column in after.items()]))
             except RecipeError as error:
                 # a stage knows its own fields, not where it stands
                 told = str(error).removeprefix(f"{error.place}: ")

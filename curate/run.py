@@ -46,7 +46,8 @@ class Run:
         self.folder = RunFolder(out.resolve())
         recipe = json.dumps(plan.recipe.to_plain(), ensure_ascii=False, sort_keys=True)
         roots = tuple((d, str(Path(f.root).resolve())) for d, f in sorted(found.items()))
-        self.job = Job(str(self.folder.root), recipe, roots, modules)
+        assets = fingerprint([node.identity() for node in plan.recipe.nodes])
+        self.job = Job(str(self.folder.root), recipe, roots, modules, assets)
         self.stats: dict[str, NodeStats] = {n.id: NodeStats() for n in plan.recipe.nodes}
         self.counts: dict[str, dict[str, Counter[str]]] = {}
         self.raw: dict[str, dict[str, Counter[str]]] = {}  # the same without what was born on the way

@@ -42,7 +42,13 @@ def _discover(node: Read, base: Path, place: str) -> Found:
     if not node.path or "" in node.path:
         raise RecipeError(place, "is empty")
     split = [split_pattern(str(base / path), node.in_folder) for path in node.path]
-    root = os.path.commonpath([r for r, _ in split])
+    roots = [r for r, _ in split]
+    root = os.path.commonpath(roots)
+    if node.root:
+        root = os.path.normpath(base / node.root)
+        outside = [path for path, r in zip(node.path, roots, strict=True) if not _below(r, root)]
+        if outside:
+            raise RecipeError(place.removesuffix("path") + "root", f"{outside[0]} is not below {node.root}")
     storage = storage_for(root)
     files: dict[str, SourceFile] = {}
     for (own_root, patterns), path in zip(split, node.path, strict=True):
@@ -58,6 +64,10 @@ def _discover(node: Read, base: Path, place: str) -> Found:
     ordered = tuple(files[path] for path in sorted(files))
     _check(node, storage, ordered, place)
     return Found(node, root, ordered)
+
+
+def _below(path: str, root: str) -> bool:
+    return os.path.commonpath([os.path.abspath(path), os.path.abspath(root)]) == os.path.abspath(root)
 
 
 def _check(node: Read, storage: Storage, files: Sequence[SourceFile], place: str) -> None:

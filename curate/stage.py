@@ -159,7 +159,7 @@ class Map(Stage):
         return ((self.level, self),)
 
     def check_columns(self, columns: pa.Schema) -> None:
-        """At plan time: raise RecipeError where a column it reads (item types) is of a wrong type."""
+        """At plan time, all columns before it (item types): RecipeError where one is not as it must be."""
         return
 
     @abstractmethod

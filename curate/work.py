@@ -31,14 +31,16 @@ class Job:
     recipe: str  # JSON, resolved
     roots: tuple[tuple[str, str], ...]  # data set -> absolute root of its source
     modules: tuple[str, ...] = ()
+    assets: str = ""  # fingerprint of the nodes with their files: a changed word list is another job
 
     def to_json(self) -> str:
-        return json.dumps([self.run, self.recipe, [list(r) for r in self.roots], list(self.modules)])
+        roots = [list(r) for r in self.roots]
+        return json.dumps([self.run, self.recipe, roots, list(self.modules), self.assets])
 
     @staticmethod
     def from_json(text: str) -> Job:
-        run, recipe, roots, modules = json.loads(text)
-        return Job(run, recipe, tuple((d, r) for d, r in roots), tuple(modules))
+        run, recipe, roots, modules, assets = json.loads(text)
+        return Job(run, recipe, tuple((d, r) for d, r in roots), tuple(modules), assets)
 
 
 class Context:

@@ -68,6 +68,11 @@ class Read(Stage):
         description="File, glob (`**` crosses folders) or folder, which stands for all files in it whose "
         "name ends as the format's do; or a list of them."
     )
+    root: str = Field(
+        default="",
+        description="Folder above all that the source may touch. Left out: the longest leading folder of "
+        "`path`. Give it where images lie elsewhere than below that.",
+    )
     name: str = Field(
         default="", description="Name of the data set, part of every sample_id. Left out: the node's id."
     )
@@ -78,7 +83,7 @@ class Read(Stage):
     shape: ClassVar[Literal["pair", "document"]] = "pair"
     # Files that a folder stands for: what else lies there (img2dataset's statistics) is no sample.
     in_folder: ClassVar[tuple[str, ...]] = ("**/*",)
-    incidental: ClassVar[frozenset[str]] = frozenset({"path", "name", "part_rows"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"path", "root", "name", "part_rows"})
 
     def dataset(self) -> str:
         return self.name or self.id

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pools
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import RecipeError
@@ -55,3 +57,19 @@ def test_a_folder_without_such_files_is_refused(folder: Path) -> None:
     (folder / "a.html").unlink()
     with pytest.raises(RecipeError, match=r"(?s)path: no \.parquet file in .*deep\n.*00001\.tar"):
         files_of("read_parquet", folder / "deep")
+
+
+def test_a_root_may_lie_above_the_files(tmp_path: Path) -> None:
+    """Annotations here, images there: the usual case of sets made by others."""
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(pools.picture(1))
+    pq.write_table(pa.table({"image": ["a.png"], "text": ["a picture"]}), tmp_path / "ann" / "x.parquet")
+    raw = {"id": "raw", "stage": "read_parquet", "path": str(tmp_path / "ann" / "x.parquet")}
+    raw |= {"image_root": "images"}
+    recipe = {"name": "r", "nodes": [raw, {"id": "out", "stage": "write_webdataset"}]}
+    assert pools.run(recipe, tmp_path / "without")["outputs"][0]["samples"]["written"] == 0
+    rooted = pools.with_node(recipe, "raw", root=str(tmp_path))
+    assert pools.run(rooted, tmp_path / "with")["outputs"][0]["samples"]["written"] == 1
+    with pytest.raises(RecipeError, match=r"\(raw\).root: .*x.parquet is not below .*images"):
+        pools.planned(pools.with_node(recipe, "raw", root=str(tmp_path / "images")), ())
