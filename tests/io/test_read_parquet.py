@@ -21,6 +21,7 @@ from curate import sample
 from curate.errors import RecipeError
 from curate.io import source
 from curate.io.parquet import ReadParquet
+from curate.io.parquet_file import Slice
 from curate.io.payload import Payload
 from curate.io.storage import LocalStorage
 
@@ -245,13 +246,13 @@ def test_small_row_groups_share_a_part_and_large_ones_are_sliced(tmp_path: Path)
 def test_images_are_decoded_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"image": [b"i"] * 300, "text": ["t"] * 300}, row_group_size=100)
     seen: list[int] = []
-    real = ReadParquet._batch
+    real = ReadParquet._raw_rows
 
-    def spy(self: ReadParquet, batch: pa.RecordBatch, *args: int) -> Any:
-        seen.append(batch.num_rows)
-        return real(self, batch, *args)
+    def spy(self: ReadParquet, piece: Slice) -> Any:
+        seen.append(piece.rows)
+        return real(self, piece)
 
-    monkeypatch.setattr(ReadParquet, "_batch", spy)
+    monkeypatch.setattr(ReadParquet, "_raw_rows", spy)
     read(tmp_path)
     assert seen == [64, 36] * 3
 
@@ -301,7 +302,7 @@ def test_flipped_bytes_raise_nothing(tmp_path: Path, data: st.DataObject) -> Non
 
 def test_a_footer_that_claims_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"image": [b"x"] * 1000, "text": ["t"] * 1000})
-    monkeypatch.setattr("curate.io.parquet._ROWS_A_BYTE", 0.1)
+    monkeypatch.setattr("curate.io.parquet_file._ROWS_A_BYTE", 0.1)
     assert read(tmp_path)["drop"].to_pylist() == ["read:unreadable_file"]
 
 
