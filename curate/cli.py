@@ -1,4 +1,4 @@
-"""The command line: run, plan, trace, stages, demo."""
+"""The command line: run, plan, report, trace, stages, demo."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run(
     """Run a recipe. What an earlier run in the same folder has done is not done again."""
     from curate.backends import Backend
     from curate.meter import Meter
-    from curate.report import funnel
+    from curate.report import audit, funnel
     from curate.run import Run
 
     plan, found = _planned(recipe, set_, stages)
@@ -108,6 +108,8 @@ def run(
         typer.echo("curate: stopped; what is done is kept, the same command goes on from here", err=True)
         raise typer.Exit(130) from error
     typer.echo(funnel.render(report))
+    for found in audit.read(out, report):
+        typer.echo("\n" + audit.render(found, out))
     if truth is not None:
         from curate.report.truth import compare
 
@@ -132,6 +134,31 @@ def plan(
 
     made, found = _planned(recipe, set_, stages)
     typer.echo(describe(made, found, out, tuple(stages or ())))
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Tell what a finished run found.
+
+    For an audit (an output of `write_audit`): every kind of finding, what trainers do about it, and the first
+    rows that have it. For any other run the funnel.
+    """
+    from curate.report import audit, funnel
+
+    told = audit.load(run_folder)
+    if told["status"] != "done":
+        typer.echo(f"curate: the run is not finished (it is `{told['status']}`)", err=True)
+    audits = audit.read(run_folder, told)
+    if as_json:
+        found = {"audits": [audit.as_json(a) for a in audits]} if audits else told
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    elif audits:
+        typer.echo("\n\n".join(audit.render(a, run_folder) for a in audits))
+    else:
+        typer.echo(funnel.render(told))
 
 
 @app.command()

@@ -43,6 +43,9 @@ class Exact(Group):
 
     Pairs and documents never meet: a key that occurs in both has one survivor among the pairs, and the
     documents are capped on their own. An item whose key is null is left alone.
+
+    `action: mark` drops nothing: a further column, `duplicate`, is true for what would have been dropped,
+    false for the others of its cluster and null for an item without one.
     """
 
     stage: Literal["exact"] = "exact"
@@ -50,6 +53,9 @@ class Exact(Group):
     key: str = Field(description="The column to compare; its prefix is the level.")
     scope: Literal["pairs", "documents", "all"] = "all"
     prefer: tuple[Prefer, ...] = Field(default=(), description="The better one survives; ties by sample_id.")
+    action: Literal["drop", "mark"] = Field(
+        default="drop", description="`mark`: write columns, drop nothing."
+    )
     max_documents: int = Field(default=10, ge=1, description="Documents that may share an item.")
     normalise: Literal["none", "casefold", "nfkc"] = Field(
         default="none", description="`casefold` ignores case and spacing, `nfkc` also width and form."
@@ -65,9 +71,13 @@ class Exact(Group):
         return frozenset({self.key, "sample_id", "shape", *(p.column for p in self.prefer)})
 
     def writes(self) -> pa.Schema:
-        return pa.schema([(name, pa.string()) for name in self._columns()])
+        cluster, survivor, duplicate = self._columns()
+        names = pa.schema([(cluster, pa.string()), (survivor, pa.string())])
+        return names.append(pa.field(duplicate, pa.bool_())) if self.action == "mark" else names
 
     def reasons(self) -> frozenset[str]:
+        if self.action == "mark":
+            return frozenset()
         capped = self.scope != "pairs" and self._items()
         elected = self.scope != "documents" or not self._items()
         return frozenset(["boilerplate"] * capped + ["duplicate"] * elected)
@@ -106,16 +116,22 @@ class Exact(Group):
             furniture[suspects] = documents > self.max_documents
         survivor = ids.take(pa.array(np.where(several & elects, first[group], 0), mask=~(several & elects)))
         names = self._cluster(single(members[self.key]), first, sizes).take(pa.array(group))
+        cluster_name, survivor_name, duplicate = self._columns()
+        columns = {cluster_name: names, survivor_name: survivor}
+        if self.action == "mark":
+            # twins share an id, so that the survivor's does not tell them apart
+            marks = pa.array(furniture | loses, mask=~several)
+            return Out({**columns, duplicate: marks})
         drop = pc.coalesce(reason_where(furniture, "boilerplate"), reason_where(loses, "duplicate"))
-        return Out(dict(zip(self._columns(), (names, survivor), strict=True)), drop)
+        return Out(columns, drop)
 
     def _items(self) -> bool:
         return self.level_() != "sample"
 
-    def _columns(self) -> tuple[str, str]:
+    def _columns(self) -> tuple[str, str, str]:
         prefix = f"{self.level_()}_" if self._items() else ""
-        infix = f"{self.name}_" if self.name else ""
-        return f"{prefix}{infix}cluster", f"{prefix}{infix}survivor"
+        begin = f"{prefix}{self.name}_" if self.name else prefix
+        return f"{begin}cluster", f"{begin}survivor", f"{begin}duplicate"
 
     def _key(self, values: pa.Array) -> pa.Array:
         """The key as a string of bounded length, equal exactly where the (normalised) values are."""

@@ -97,6 +97,7 @@ def test_misspelt_names_are_told_at_once(
         (["stages", "probbe"], 1, "did you mean `probe`?"),
         (["stages", "--stages", "no_such_module"], 1, "--stages no_such_module: cannot be loaded"),
         (["trace", ".", "0123456789"], 1, "is no run folder: it has no run.json"),
+        (["report", "."], 1, "is no run folder: it has no run.json"),
         (["demo", "pool", "--pairs", "-1"], 2, "--pairs"),
         (["demo", "small.yaml"], 1, "curate: small.yaml cannot be written: Not a directory"),
         (["demo", "."], 1, "docs exists and there is no truth.jsonl beside it: not a demo pool"),

@@ -10,6 +10,7 @@ import pools
 import pytest
 from finished import RECIPES, run_file
 
+from curate.io.conversation import ReadConversations
 from curate.io.source import Read
 from curate.io.webdataset import ReadWebdataset
 from curate.plan import make
@@ -20,12 +21,26 @@ IN = ("entered", "born", "repeated")
 OUT = ("written", "dropped", "errors", "deferred", "expanded")
 
 
+def conversations(folder: Path, count: int) -> Path:
+    """A file in LLaVA's format beside its images."""
+    folder.mkdir(parents=True)
+    rows = []
+    for i in range(count):
+        (folder / f"{i}.png").write_bytes(pools.picture(i))
+        turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": f"Number {i}."}]
+        rows.append({"id": f"r{i}", "image": f"{i}.png", "conversations": turns})
+    (folder / "set.json").write_text(json.dumps(rows))
+    return folder / "set.json"
+
+
 def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
     """Overrides that give each source of the recipe something small: tars of the pool, or inline pages."""
     found = []
     for node in load(recipe).nodes:
         if isinstance(node, ReadWebdataset):
             found.append(f"{node.id}.path={pool}/pairs")
+        elif isinstance(node, ReadConversations):
+            found.append(f"{node.id}.path={conversations(pages / node.id, 8)}")
         elif isinstance(node, Read):
             pools.write_pages(pages / node.id, 8)
             found.append(f"{node.id}.path={pages / node.id}")

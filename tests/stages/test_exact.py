@@ -131,6 +131,51 @@ def test_columns_can_be_told_apart() -> None:
     ]
 
 
+def marked(stage: Exact, table: pa.Table) -> list[tuple[Any, ...]]:
+    """(sample_id, cluster, survivor, duplicate), as `decided`."""
+    keys = stage.keys(table).to_pylist()
+    names = sorted({k[0] for k in keys if k})
+    component = pa.array([names.index(k[0]) if k else None for k in keys], pa.int64())
+    table = table.append_column("component", component).filter(component.is_valid())
+    table = table.sort_by([("component", "ascending"), ("sample_id", "ascending")])
+    out = stage.elect(table)
+    assert out.drop is None
+    assert list(out.columns) == stage.writes().names
+    return list(
+        zip(table["sample_id"].to_pylist(), *[c.to_pylist() for c in out.columns.values()], strict=True)
+    )
+
+
+def test_marks_say_what_would_have_been_dropped_and_drop_nothing() -> None:
+    stage = Exact(key="row_id", action="mark", name="id")
+    assert stage.reasons() == frozenset()
+    assert stage.writes().names == ["id_cluster", "id_survivor", "id_duplicate"]
+    rows = [
+        ("b", "pair", "x"),
+        ("a", "pair", "x"),
+        ("c", "pair", "y"),
+        ("d", "pair", None),
+        ("e", "pair", None),
+    ]
+    found = marked(stage, items(rows, "row_id"))
+    cluster = found[0][1]
+    assert found == [("a", cluster, "a", False), ("b", cluster, "a", True), ("c", None, None, None)]
+
+
+def test_twins_are_told_apart_by_their_marks() -> None:
+    rows = [("a", "pair", "x"), ("a", "pair", "x")]
+    assert [row[2:] for row in marked(Exact(key="url", action="mark"), items(rows, "url"))] == [
+        ("a", False),
+        ("a", True),
+    ]
+
+
+def test_marks_of_items_in_documents_are_those_of_the_cap() -> None:
+    rows = [(f"d{i}", "document", "logo") for i in range(3)] + [(f"d{i}", "document", "p") for i in range(2)]
+    found = marked(Exact(key="image_sha256", action="mark", max_documents=2), items(rows))
+    assert [row[3] for row in found] == [True] * 3 + [False] * 2
+
+
 def test_a_million_items() -> None:
     rows = 1_000_000
     rng = np.random.default_rng(0)
