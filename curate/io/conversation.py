@@ -113,8 +113,8 @@ class ReadConversations(Read):
             raise RecipeError(
                 f"{self.id}.image_root",
                 f"none of the first {len(names)} images of {files[0].path} is there",
-                f"looked for {place} below the folder that holds {files[0].path}: a path with a wildcard, "
-                "such as `set/*/my.json`, makes it the folder before the wildcard",
+                f"looked for {place} below the source's root, which is the folder of `path`: where images "
+                f"lie elsewhere, say in `{self.id}.root` which folder holds both",
             )
 
     def _check_dialect(self, row: Mapping[str, Any], path: str) -> None:
