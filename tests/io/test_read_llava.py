@@ -286,7 +286,7 @@ def test_a_folder_that_holds_none_of_the_images_is_refused_at_plan_time(tmp_path
         RecipeError, match=r"image_root: none of the first 40 images of set\.json is there"
     ) as e:
         pools.planned({"name": "x", "nodes": nodes})
-    assert "looked for pictures/0.png below the folder that holds set.json" in str(e.value)
+    assert "looked for pictures/0.png below the source's root" in str(e.value)
     put(tmp_path, rows)  # images 0 to 9 are there, and 10 to 59 are not
     pools.planned({"name": "x", "nodes": [{**nodes[0], "image_root": "images"}, nodes[1]]})
     put(tmp_path, rows[:10])  # too few to say so
