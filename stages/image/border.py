@@ -11,6 +11,7 @@ import pyarrow as pa
 from curate.sample import Level
 from curate.stage import CANONICAL, Map, Op, Out
 from stages.common.columns import frames
+from stages.common.luma import every_nth_row
 
 _TOLERANCE = 14  # levels that a pixel of the border may be off its colour: JPEG ringing next to an edge
 _OUTLIERS = 0.02  # of a line's pixels may be further off
@@ -28,10 +29,16 @@ class Border(Map):
                                                    a share of the side; 0 where there are none
 
     A row belongs to the margin while 98 % of its pixels lie within 14 levels, on each channel, of the median
-    colour of the outermost row; columns likewise. An image of one colour is margin altogether: all sides
-    are 1, and it is no letterbox. Clip art on a white ground has a margin on all four sides and no
-    letterbox: that needs bars of the same colour on two opposite sides, at least 2 % of the side each and
-    equal to 2 %, and a picture that reaches both other sides.
+    colour of the outermost row; columns likewise. Of large images, pixels at equal distances in a line are
+    looked at, at least 48. An image of one colour is margin altogether: all sides are 1, and it is no
+    letterbox. Clip art on a white ground has a margin on all four sides and no letterbox: that needs bars of
+    the same colour on two opposite sides, at least 2 % of the side each and equal to 2 %, and a picture that
+    reaches both other sides.
+
+    Suggested: image_letterbox {max: 0.1}. It takes 0.2 % of the images of `curate demo`, which plants none
+    (scenes with plain ground on two sides), no cut-out photo, 0.3 % of a manual's pictures, 0.4 % of clip
+    art, and finds nearly all demo pictures that reach the edges once they are given bars. Half of all clip
+    art has a border_share above 0.3: bound that for photos only.
     """
 
     stage: Literal["border"] = "border"
@@ -58,12 +65,13 @@ class Border(Map):
 
 class _Margin(NamedTuple):
     share: float
-    colour: npt.NDArray[np.float64]
+    colour: npt.NDArray[np.int16]
 
 
 def _measured(frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
-    turned = frame.transpose(1, 0, 2)
-    sides = [_margin(f) for f in (frame, frame[::-1], turned, turned[::-1])]
+    rows = every_nth_row(frame.swapaxes(0, 1)).swapaxes(0, 1)  # all of them, of fewer pixels each
+    columns = every_nth_row(frame).swapaxes(0, 1)
+    sides = [_margin(lines) for lines in (rows, rows[::-1], columns, columns[::-1])]
     top, bottom, left, right = (side.share for side in sides)
     inner = max(0.0, 1 - top - bottom) * max(0.0, 1 - left - right)
     bars = max(_bars(sides[0], sides[1], left, right), _bars(sides[2], sides[3], top, bottom))
@@ -81,16 +89,17 @@ def _bars(one: _Margin, other: _Margin, *across: float) -> float:
 
 def _margin(frame: npt.NDArray[np.uint8]) -> _Margin:
     """Lines of one colour from the first on."""
-    colour = np.median(frame[0], axis=0)
     lines = len(frame)
-    low = np.clip(np.ceil(colour - _TOLERANCE), 0, 255).astype(np.uint8)
-    high = np.clip(np.floor(colour + _TOLERANCE), 0, 255).astype(np.uint8)
+    colour = np.sort(frame[0].T)[:, frame.shape[1] // 2].astype(np.int16)
+    low = np.maximum(colour - _TOLERANCE, 0).astype(np.uint8)
+    span = np.minimum(colour + _TOLERANCE, 255).astype(np.uint8) - low
     plain, step = 0, 1
     while plain < lines:
         # most pictures end at once, a wide margin is taken in ever larger steps
         some = frame[plain : plain + step]
-        inside = ((some >= low) & (some <= high)).all(axis=2).mean(axis=1)
-        broken = np.flatnonzero(inside < 1 - _OUTLIERS)
+        close = some - low <= span  # what is lower wraps round to above
+        inside = np.count_nonzero(close[..., 0] & close[..., 1] & close[..., 2], axis=1)
+        broken = np.flatnonzero(inside < (1 - _OUTLIERS) * some.shape[1])
         if len(broken):
             plain += int(broken[0])
             break

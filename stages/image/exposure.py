@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.sample import Level
 from curate.stage import CANONICAL, Map, Op, Out
 from stages.common.columns import frames
-from stages.common.luma import luma
+from stages.common.luma import every_nth_row, histogram, luma, sums
 
 _DARK, _BRIGHT = 5, 250  # levels of luma that hold no detail any more
 
@@ -29,9 +29,13 @@ class Exposure(Map):
                               sigma + 0.3 mu of the opponent axes R - G and (R + G) / 2 - B. 0 is grey; they
                               call 15 slightly, 45 averagely, 82 highly colourful
 
-    A frame of one colour has a contrast of 0. Medians (5 to 95 %) of contrast: clip art 0.26 (0.05 to 0.43),
-    JPEG pictures of a manual 0.22 (0.11 to 0.32). Clip art on a white ground has a bright share of 0.64 and
-    nothing wrong with it: bound the dark share and the contrast rather than that.
+    Of large images, rows at equal distances are counted: at least 48, of 16,384 pixels.
+
+    Suggested: image_contrast {min: 0.03}, image_dark_share {max: 0.9}. They take 0.1 % of the images of
+    `curate demo`, which plants no bad exposure, and nearly all of the same in a fiftieth of the light or with
+    a tenth of the contrast. Of clip art 2.6 % go (blank pages), of other real images 1 %. Clip art on a white
+    ground has a bright share of 0.64 and nothing wrong with it: bound that for photos only. Medians (5 to
+    95 %) of contrast: clip art 0.26 (0.05 to 0.43), JPEG pictures of a manual 0.22 (0.11 to 0.32).
     """
 
     stage: Literal["exposure"] = "exposure"
@@ -57,8 +61,9 @@ class Exposure(Map):
 
 
 def _measured(frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+    rows = every_nth_row(frame)
     # of 256 levels: moments of the histogram are those of the pixels, and exact
-    counts = np.bincount(luma(frame).ravel(), minlength=256)
+    counts = histogram(luma(rows))
     total = int(counts.sum())
     levels = np.arange(256)
     first, second = int((counts * levels).sum()), int((counts * levels**2).sum())
@@ -68,24 +73,19 @@ def _measured(frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
         math.sqrt(variance) / 255,
         int(counts[: _DARK + 1].sum()) / total,
         int(counts[_BRIGHT:].sum()) / total,
-        _colourfulness(frame),
+        _colourfulness(rows),
     )
 
 
 def _colourfulness(frame: npt.NDArray[np.uint8]) -> float:
     red, green, blue = (frame[..., i].astype(np.int16) for i in range(3))
-    red_green = red - green
-    yellow_blue = red  # twice the axis, in place
-    yellow_blue += green
-    yellow_blue -= blue
-    yellow_blue -= blue
-    one, other = _moments(red_green, 1), _moments(yellow_blue, 2)
+    one = _moments(red - green, 1)
+    other = _moments(red + green - 2 * blue, 2)  # twice the axis
     return math.hypot(one[1], other[1]) + 0.3 * math.hypot(one[0], other[0])
 
 
 def _moments(values: npt.NDArray[np.int16], scale: int) -> tuple[float, float]:
     """Mean and standard deviation of `values / scale`."""
-    mean = float(values.mean(dtype=np.float64))
-    flat = values.ravel().astype(np.float32)
-    square = float(np.square(flat, out=flat).sum(dtype=np.float64)) / flat.size
-    return mean / scale, math.sqrt(max(0.0, square - mean * mean)) / scale
+    total, squares = sums(values)
+    variance = (values.size * squares - total**2) / values.size**2
+    return total / values.size / scale, math.sqrt(variance) / scale

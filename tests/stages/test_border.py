@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from arrays import Pixels, encoded, measured, plain, scene
+from demo_pictures import changed, scores, share, sound
 
 from stages.image.border import Border
 
@@ -82,3 +86,20 @@ def test_a_mark_in_the_margin_ends_it_but_dust_does_not() -> None:
 def test_one_colour_is_margin_altogether(shape: tuple[int, int]) -> None:
     (found,) = measured(Border(), plain(*shape))
     assert [*sides(found), found["image_border_share"], found["image_letterbox"]] == [1, 1, 1, 1, 1, 0]
+
+
+def test_the_bound_finds_letterboxes_and_hardly_anything_else(demo_pool: Path) -> None:
+    def bars(height: int) -> Callable[[Pixels], Pixels]:
+        return lambda p: np.pad(p, ((height, height), (0, 0), (0, 0)))
+
+    good = sound(demo_pool)
+    # what has plain ground on its left or right is a framed picture with bars or without
+    reaching = [
+        data
+        for data, one in zip(good, scores(Border(), good), strict=True)
+        if max(one["image_border_left"], one["image_border_right"]) < 0.02
+    ]
+    boxed = [changed(data, bars(40)) for data in reaching]
+    assert len(reaching) > len(good) / 4
+    assert share(scores(Border(), good), lambda one: one["image_letterbox"] > 0.1) <= 0.02
+    assert share(scores(Border(), boxed), lambda one: one["image_letterbox"] > 0.1) >= 0.9

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from arrays import encoded, measured, pattern, plain, scene, turns
+from demo_pictures import changed, scores, share, sound
 
 from stages.image.exposure import Exposure
 
@@ -56,3 +60,24 @@ def test_the_way_up_does_not_matter_and_compression_hardly() -> None:
         assert other == pytest.approx(first, rel=1e-6)
     (jpeg,) = measured(Exposure(), encoded(picture, "JPEG", quality=92, subsampling=0))
     assert jpeg == pytest.approx(first, rel=0.1, abs=0.01)
+
+
+def test_rows_at_a_distance_say_the_same_as_all() -> None:
+    picture = scene(4, 700, 100)
+    picture[::2, ::2] = 0  # a quarter of the pixels, whatever rows are looked at
+    (whole,) = measured(Exposure(), picture)
+    parts = measured(Exposure(), *(picture[i : i + 100] for i in range(0, 700, 100)))
+    for name in ("image_luma", "image_dark_share"):
+        assert whole[name] == pytest.approx(np.mean([p[name] for p in parts]), abs=0.01)
+
+
+def test_the_bounds_find_bad_exposure_and_hardly_anything_else(demo_pool: Path) -> None:
+    def bad(one: dict[str, Any]) -> bool:
+        return one["image_contrast"] < 0.03 or one["image_dark_share"] > 0.9
+
+    good = sound(demo_pool)
+    dark = [changed(data, lambda p: p / 50) for data in good]
+    fog = [changed(data, lambda p: 180 + p / 10) for data in good]
+    assert share(scores(Exposure(), good), bad) <= 0.02
+    assert share(scores(Exposure(), dark), bad) >= 0.9
+    assert share(scores(Exposure(), fog), bad) >= 0.9
