@@ -32,7 +32,7 @@ from pathlib import Path
 import aiohttp
 import pyarrow as pa
 
-from curate.io.fetch import Fetch
+from curate.io.fetch.stage import Fetch
 from curate.io.store import RunStore
 
 HOSTS = [f"127.0.1.{i}" for i in range(1, 65)]

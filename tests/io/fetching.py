@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 
-from curate.io.fetch import Fetch
+from curate.io.fetch.stage import Fetch
 from curate.io.payload import Payload
 from curate.io.storage import LocalStorage
 from curate.io.store import RunStore

@@ -25,8 +25,8 @@ from pydantic import ValidationError
 from unruly_server import Unruly, reply
 
 from curate.errors import RunError
-from curate.io import fetch_client
-from curate.io.fetch import Fetch
+from curate.io.fetch import client
+from curate.io.fetch.stage import Fetch
 from curate.io.store import RunStore
 
 JPEG = pools.picture(1, form="jpeg")
@@ -42,7 +42,7 @@ def server() -> Iterator[Unruly]:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_client, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(client, "_FIRST_WAIT_S", 0.01)
 
 
 def test_what_comes_is_what_is_stored(server: Unruly, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_retry_after_is_waited_for_by_all_images_of_a_host(server: Unruly, tmp_p
 def test_retry_after_beyond_the_time_is_for_another_day(
     server: Unruly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_client, "_FIRST_WAIT_S", 2.0)
+    monkeypatch.setattr(client, "_FIRST_WAIT_S", 2.0)
     server.answers["/x"] = reply(b"", "503 Busy", ["Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"])
     urls = [server.url("/x"), *(server.url(f"/{i}") for i in range(20))]
     began = time.monotonic()
@@ -308,9 +308,9 @@ def test_a_disk_that_is_full_stops_the_run(server: Unruly, tmp_path: Path) -> No
     stage = Fetch(id="f", allow_hosts=("127.0.0.1",), retries=0)
 
     async def go() -> None:
-        from curate.io import robots
-        from curate.io.fetch_client import Client
-        from curate.io.public_address import Rules, parse_allowed
+        from curate.io.fetch import robots
+        from curate.io.fetch.client import Client
+        from curate.io.fetch.public_address import Rules, parse_allowed
 
         async with Client(stage, Rules([parse_allowed("127.0.0.1")]), robots.Cache(), Full().add) as client:
             await client.all([server.url("/a.jpg")])

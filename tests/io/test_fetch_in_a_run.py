@@ -15,7 +15,7 @@ from unruly_server import Unruly, reply
 
 from curate.backends import Backend
 from curate.errors import RecipeError
-from curate.io import fetch_client
+from curate.io.fetch import client
 from curate.recipe import parse
 
 COUNT = 24
@@ -23,7 +23,7 @@ COUNT = 24
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_client, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(client, "_FIRST_WAIT_S", 0.01)
 
 
 def _answers() -> dict[str, unruly.Answer]:
@@ -129,9 +129,9 @@ def test_a_run_that_was_cut_short_asks_only_for_what_it_had_not_got(
 ) -> None:
     recipe = _recipe(server, tmp_path / "in")
     called = 0
-    all_of = fetch_client.Client.all
+    all_of = client.Client.all
 
-    async def stops(self: fetch_client.Client, urls: Any) -> Any:
+    async def stops(self: client.Client, urls: Any) -> Any:
         nonlocal called
         called += 1
         if called == 3:
@@ -139,7 +139,7 @@ def test_a_run_that_was_cut_short_asks_only_for_what_it_had_not_got(
         return await all_of(self, urls)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fetch_client.Client, "all", stops)
+        patch.setattr(client.Client, "all", stops)
         with pytest.raises(KeyboardInterrupt):
             pools.run(recipe, tmp_path / "run")
     early = server.asked()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.io.robots import MAX_BYTES, Cache, Robots, forbids, normalised, parse, product_token
+from curate.io.fetch.robots import MAX_BYTES, Cache, Robots, forbids, normalised, parse, product_token
 
 # RFC 9309, section 5.1
 SIMPLE = b"""User-Agent: *

@@ -16,7 +16,7 @@ import unruly_server as unruly
 from fetching import fetch, names, one
 from unruly_server import Unruly, reply
 
-from curate.io import fetch_client
+from curate.io.fetch import client
 
 JPEG = pools.picture(1, form="jpeg")
 PNG = pools.picture(2)
@@ -31,7 +31,7 @@ def server() -> Iterator[Unruly]:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_client, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(client, "_FIRST_WAIT_S", 0.01)
 
 
 def test_the_machine_itself_is_no_site(server: Unruly, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_no_socket_is_opened_to_an_address_that_was_not_checked(
     server: Unruly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should aiohttp ever connect without asking our resolver, it gets no socket."""
-    from curate.io.fetch_connect import Resolver
+    from curate.io.fetch.connect import Resolver
 
     async def past(self: Resolver, host: str, port: int = 0, family: Any = 0) -> list[Any]:
         entry = {"hostname": host, "host": "127.0.0.1", "port": port, "proto": 6, "flags": 0}

@@ -9,8 +9,8 @@ import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curate.io.fetch_url import Refused, Target, parse, redirected
-from curate.io.public_address import Rules, is_public, parse_allowed
+from curate.io.fetch.public_address import Rules, is_public, parse_allowed
+from curate.io.fetch.url import Refused, Target, parse, redirected
 
 # As browsers send them (the WHATWG's URL Standard).
 SENT = {

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import sample
-from curate.io.html import MAX_PAGES, MEAN_PAGES, ReadHtml, data_uris
+from curate.io.html import ReadHtml, data_uris
 from curate.io.html_extract import MAX_BYTES
+from curate.io.html_pages import MAX_PAGES, MEAN_PAGES
 from curate.io.payload import Payload
 from curate.io.storage import LocalStorage, SourceFile
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from curate.errors import RunError
-from curate.io.fetch_url import Refused
-from curate.io.public_address import Rules, is_public, literal
+from curate.io.fetch.public_address import Rules, is_public, literal
+from curate.io.fetch.url import Refused
 
 _LOOKUPS = 32  # at once: more of them overload resolvers, which then call good names unknown
 _FINAL = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))

@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from curate.errors import RunError
-from curate.io import robots
-from curate.io.public_address import Rules, parse_allowed
+from curate.io.fetch import robots
+from curate.io.fetch.public_address import Rules, parse_allowed
 from curate.sample import Level, single
 from curate.stage import Map, Names, Op, Out, Place, Store
 
 if TYPE_CHECKING:
-    from curate.io.fetch_client import Answer
+    from curate.io.fetch.client import Answer
 
 T = TypeVar("T")
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3600)]
@@ -168,7 +168,7 @@ class Fetch(Map):
     async def _fetch(
         self, urls: Sequence[str], rules: Rules, cache: robots.Cache, keep: Callable[[bytes], Place]
     ) -> list[Answer]:
-        from curate.io.fetch_client import Client
+        from curate.io.fetch.client import Client
 
         async with Client(self, rules, cache, keep) as client:
             return await client.all(urls)

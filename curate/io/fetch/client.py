@@ -14,16 +14,16 @@ import aiohttp
 import yarl
 
 from curate.errors import RunError
-from curate.io import fetch_body, robots
-from curate.io.fetch_body import Body
-from curate.io.fetch_connect import Resolver, blame_files
-from curate.io.fetch_host import Hosts, seconds_to_wait
-from curate.io.fetch_url import Refused, Target, parse, redirected
-from curate.io.public_address import Rules
+from curate.io.fetch import body, robots
+from curate.io.fetch.body import Body
+from curate.io.fetch.connect import Resolver, blame_files
+from curate.io.fetch.host import Hosts, seconds_to_wait
+from curate.io.fetch.public_address import Rules
+from curate.io.fetch.url import Refused, Target, parse, redirected
 from curate.stage import Place
 
 if TYPE_CHECKING:
-    from curate.io.fetch import Fetch
+    from curate.io.fetch.stage import Fetch
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAMED = frozenset({400, 401, 403, 404, 410, 451})
@@ -198,8 +198,8 @@ class Client:
                 seen = _head(seen, response)
                 if seen.reason or seen.location is not None:
                     return seen
-                body = await read(response)
-                return replace(seen, reason=body.reason, data=body.data)
+                got = await read(response)
+                return replace(seen, reason=got.reason, data=got.data)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return replace(seen, reason=_blame(error))
 
@@ -208,7 +208,7 @@ class Client:
             tags = response.headers.getall("X-Robots-Tag", [])
             if robots.forbids(tags, self._agent):
                 return Body(b"", "robots_tag")
-        return await fetch_body.image(response, self._config.max_bytes)
+        return await body.image(response, self._config.max_bytes)
 
     async def _forbidden(self, target: Target) -> str:
         """`robots_txt` or why that is not known; "" for a path that may be asked for."""
@@ -239,7 +239,7 @@ class Client:
 
 
 async def _read_robots(response: aiohttp.ClientResponse) -> Body:
-    return await fetch_body.text(response, robots.MAX_BYTES)
+    return await body.text(response, robots.MAX_BYTES)
 
 
 def backoff(url: str, attempt: int) -> float:

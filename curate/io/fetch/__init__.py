@@ -1,0 +1,1 @@
+"""Images by URL: the stage `fetch`, and what it asks, refuses and remembers."""
