@@ -68,6 +68,9 @@ class Chain:
         self._frames = frames
         self._store = store
         self._opened: dict[int, Opened] = {}
+        # a node that works on several levels has an op for each; its rows are counted once
+        self._first = {op.node: op for op in reversed(self._ops)}
+        self._last = {op.node: op for op in self._ops}
         # Where set, each op's name is written there before it runs, for the post-mortem of a killed worker.
         self.breadcrumb: str | None = None
         # Nodes that are known to kill the worker on the rows at hand: not run, their items get KILLED.
@@ -179,8 +182,10 @@ class Chain:
             if op.volatile:
                 columns[op.name("inputs")] = pa.array(inputs_hash(op, seen), pa.string())
         table = sample.settle(sample.put(table, seen, columns, drop, op.node), op.node)
-        stats.rows_in += before
-        stats.rows_out += int(sample.alive_rows(table).sum())
+        if op is self._first[op.node]:
+            stats.rows_in += before
+        if op is self._last[op.node]:
+            stats.rows_out += int(sample.alive_rows(table).sum())
         if op.kept:
             stats.computed += len(todo)
             stats.reused += len(seen.slots) - len(todo)

@@ -176,3 +176,21 @@ def test_what_another_version_stored_is_not_looked_into(tmp_path: Path) -> None:
     again = pools.run(recipe, tmp_path / "run")
     assert again["outputs"][0]["samples"] == first["outputs"][0]["samples"]
     assert again["images_decoded"] == first["images_decoded"] > 0
+
+
+def test_a_node_of_several_levels_counts_its_rows_once(tmp_path: Path) -> None:
+    tars = pools.write_tars(tmp_path / "in", pools.pairs(20), 1)
+    bounds = {"image_width": {"min": 60}, "text_letters": {"min": 25}}
+    recipe = {
+        "name": "levels",
+        "nodes": [
+            {"id": "raw", "stage": "read_webdataset", "path": tars},
+            {"stage": "probe"},
+            {"stage": "letters"},
+            {"id": "both", "stage": "keep", "bounds": bounds},
+            {"id": "out", "stage": "write_webdataset"},
+        ],
+    }
+    both = pools.node(pools.run(recipe, tmp_path / "run"), "both")
+    assert set(both["dropped"]) == {"image_width.below_min", "text_letters.below_min"}
+    assert (both["rows_in"], both["rows_out"]) == (20, 20 - sum(both["dropped"].values()))
