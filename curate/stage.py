@@ -232,4 +232,5 @@ def canonical(value: Any) -> str:
 
 def fingerprint(*parts: Any) -> str:
     """16 hex digits that change when any part does."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
+    # surrogates: names of files that are not UTF-8
+    return hashlib.sha256(canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

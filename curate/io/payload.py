@@ -12,15 +12,22 @@ from curate.io.storage import Storage
 
 _REFERENCE = re.compile(r"^(?P<path>[^#]*)#(?P<kind>bytes|row|data|fetched)=(?P<where>.*)$", re.DOTALL)
 
+# How Python spells bytes of a file name that are no UTF-8 (PEP 383), and how a reference does.
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_ESCAPED_BYTE = re.compile(r"%([89A-F][0-9A-F])")
 _FETCHED = "\0fetched"  # in place of a data set, none of which can be called that
 
 
 def quote(path: str) -> str:
-    """A path as it stands in a reference: `#` and `%` are escaped."""
-    return path.replace("%", "%25").replace("#", "%23")
+    """A path as it stands in a reference: `#` and `%` are escaped, and bytes of a name that are no UTF-8."""
+    path = path.replace("%", "%25").replace("#", "%23")
+    return path if path.isascii() else _SURROGATE.sub(lambda m: f"%{ord(m[0]) - 0xDC00:02X}", path)
 
 
 def unquote(path: str) -> str:
+    if "%" not in path:
+        return path
+    path = _ESCAPED_BYTE.sub(lambda m: chr(0xDC00 + int(m[1], 16)), path)
     return path.replace("%23", "#").replace("%25", "%")
 
 

@@ -58,7 +58,8 @@ class Part:
 def part_id(node: str, path: str, start: int) -> str:
     """`<node>-<end of the path>-<start>-<hash of the path>`."""
     tail = re.sub(r"[^A-Za-z0-9]+", "-", path)[-32:].strip("-")
-    return f"{node}-{tail}-{start:08d}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{node}-{tail}-{start:08d}-{digest[:6]}"
 
 
 class Read(Stage):
@@ -132,6 +133,15 @@ def identity_of(files: Sequence[SourceFile]) -> str:
     return fingerprint([[f.path, f.identity] for f in files])
 
 
+def _spelled(source: str) -> str:
+    """A position in text: bytes of a file name that are no UTF-8 are spelled out."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return source
+
+
 def build(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows given as mappings into a table of the record.
 
@@ -145,6 +155,8 @@ def build(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     for name in full.names:
         level = sample.level_of(name)
         values: list[Any] = [row.get(name) for row in rows]
+        if name == "source":
+            values = [_spelled(source) for source in values]
         if level != "sample":
             for i, n in enumerate(counts[level]):
                 if values[i] is None:

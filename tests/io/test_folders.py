@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pools
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import RecipeError
+from curate.report.trace import find
 
 # What img2dataset leaves beside its shards, and what one finds in any folder of pages.
 BESIDE = ("00000.parquet", "00000_stats.json", "deep/00001.tar.idx", "README.md", "style.css", "x.png")
@@ -73,3 +75,28 @@ def test_a_root_may_lie_above_the_files(tmp_path: Path) -> None:
     assert pools.run(rooted, tmp_path / "with")["outputs"][0]["samples"]["written"] == 1
     with pytest.raises(RecipeError, match=r"\(raw\).root: .*x.parquet is not below .*images"):
         pools.planned(pools.with_node(recipe, "raw", root=str(tmp_path / "images")), ())
+
+
+@pytest.mark.parametrize("stage", ["read_webdataset", "read_html", "read_markdown", "read_jsonl"])
+def test_a_file_name_that_is_no_utf8_stops_nothing(stage: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    pools.write_pages(folder, 1)
+    (folder / "page000.md").write_text("Some words.\n\n![x](logo.png)\n")
+    (folder / "a.jsonl").write_text('{"image": "logo.png", "text": "a logo"}\n')
+    pools.write_tar(folder / "a.tar", pools.pairs(2))
+    for path in sorted(folder.glob("*.[hmjt][tsda]*")):
+        path.rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9" + os.fsencode(path.suffix)))
+    recipe = {
+        "name": "r",
+        "nodes": [
+            {"id": "raw", "stage": stage, "path": str(folder)},
+            {"stage": "probe"},
+            {"id": "out", "stage": "write_webdataset", "form": "documents"},
+        ],
+    }
+    out = tmp_path / "run"
+    (output,) = pools.run(recipe, out)["outputs"]
+    assert output["samples"]["written"] == output["samples"]["entered"] > 0
+    assert output["images"]["written"] == output["images"]["entered"] > 0
+    id = pools.index(out, "out")["sample_id"][0].as_py()
+    assert str(find(out, id)[0]["source"]).startswith("caf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,3 +110,14 @@ def test_a_row_group_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     references: list[str | None] = [row_reference("x.parquet", i // 3, i % 3, "image") for i in order]
     assert fetch(tmp_path, references) == [b"%d" % i for i in order]
     assert len(opened) == 3
+
+
+@pytest.mark.parametrize(
+    "name", [b"a.png", b"100%25.png", b"caf\xe9#1.png", "café%E9.png".encode(), b"\xff\xfe%.png"]
+)
+def test_any_file_name_goes_through_a_reference(name: bytes) -> None:
+    path = os.fsdecode(name)
+    reference = quote(path)
+    assert unquote(reference) == path
+    assert "#" not in reference
+    reference.encode()  # as Arrow will
