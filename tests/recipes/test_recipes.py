@@ -11,6 +11,7 @@ import pytest
 from finished import RECIPES, run_file
 
 from curate.io.conversation import ReadConversations
+from curate.io.folder import ReadFolder
 from curate.io.source import Read
 from curate.io.webdataset import ReadWebdataset
 from curate.plan import make
@@ -33,6 +34,26 @@ def conversations(folder: Path, count: int) -> Path:
     return folder / "set.json"
 
 
+def folders(node: ReadFolder, folder: Path, count: int) -> Path:
+    """Images with caption files, as the node expects them."""
+    for root in (node.image_root, node.caption_root):
+        (folder / root).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        text = f"A picture of thing number {i}"
+        (folder / node.image_root / f"{i}.png").write_bytes(pools.picture(i, 64, 64))
+        if node.captions == "svg_rdf":
+            text = (
+                '<svg xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><metadata xmlns="r"><Work>'
+                f"<description>{text}</description>"
+                '<license rdf:resource="http://web.resource.org/cc/PublicDomain"/></Work></metadata></svg>'
+            )
+        elif node.captions == "lines":
+            text += f"\nde.utf8=Ein Bild von Ding Nummer {i}\n"
+        suffix = {"svg_rdf": "svg", "json": "json"}.get(node.captions, "txt")
+        (folder / node.caption_root / f"{i}.{suffix}").write_text(text)
+    return folder
+
+
 def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
     """Overrides that give each source of the recipe something small: tars of the pool, or inline pages."""
     found = []
@@ -41,6 +62,8 @@ def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
             found.append(f"{node.id}.path={pool}/pairs")
         elif isinstance(node, ReadConversations):
             found.append(f"{node.id}.path={conversations(pages / node.id, 8)}")
+        elif isinstance(node, ReadFolder):
+            found.append(f"{node.id}.path={folders(node, pages / node.id, 8)}")
         elif isinstance(node, Read):
             pools.write_pages(pages / node.id, 8)
             found.append(f"{node.id}.path={pages / node.id}")
