@@ -50,7 +50,8 @@ _XML_ROOT = re.compile(
 )
 _XML_ROOTS = words("rss feed rdf:rdf svg svg:svg urlset sitemapindex opml plist wml error")
 
-_OPT_OUT = frozenset({"noai", "noimageai", "noindex", "none"})
+# Directives for robots that ask not to be used.
+OPT_OUT = frozenset({"noai", "noimageai", "noindex", "none"})
 _ROBOT_METAS = frozenset({"robots", "googlebot", "bingbot"})
 _LICENCE_METAS = (
     "dcterms.license",
@@ -98,7 +99,7 @@ def extract(
         licence=facts.licence,
         canonical_url=facts.canonical_url,
         robots=tuple(sorted(robots)),
-        opt_out=facts.tdm_reserved or not robots.isdisjoint(_OPT_OUT),
+        opt_out=facts.tdm_reserved or not robots.isdisjoint(OPT_OUT),
         charset=charset,
         undecodable=undecodable,
     )
