@@ -61,7 +61,7 @@ CAUGHT_BY: dict[str, str] = {
     "near_duplicate_caption": r"(text|caption|minhash).*duplicate|duplicate.*(text|caption)",
     "swapped_caption": _MISMATCH,
     "wrong_object": _MISMATCH + r"|object",
-    "wrong_attribute": _MISMATCH + r"|attribute|colou?r|count",
+    "wrong_attribute": _MISMATCH + r"|attribute|colou?r|(?<!pii_)count",
     "wrong_relation": _MISMATCH + r"|relation",
     "junk_caption": r"junk|boilerplate|repe(at|tit)|symbol|special_char|alnum|alpha|url|file_?name|hashtag"
     r"|stop_?word|(text|caption)_(length|quality|len)|words|chars|characters|tokens|perplexity|gopher|lang",

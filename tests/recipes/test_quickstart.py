@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -38,6 +40,7 @@ FOUND = (
     "junk_caption",
     "empty_caption",
     "foreign_caption",
+    "personal_data",
     "tiny",
     "extreme_aspect",
     "missing_image",
@@ -51,6 +54,22 @@ GONE = ("bomb", "corrupt", "truncated", "zero_byte", "non_utf8_caption", "tar_tr
 def test_pairs_all_of_a_kind_are_found(pair_scores: dict[str, DefectScore], kind: str) -> None:
     assert pair_scores[kind].planted > 0
     assert pair_scores[kind].recall == 1.0
+
+
+def test_pairs_blurred_blown_up_and_noisy_images_are_found(quickstart: Finished) -> None:
+    """Of low quality the pool also plants coarse JPEG, which is sharp enough."""
+    planted = {
+        row["key"]: row["detail"]["edit"]
+        for row in map(json.loads, quickstart.truth.read_text().splitlines())
+        if "low_quality" in row["defects"]
+    }
+    dropped = [r["source"] for r in pools.ledger(quickstart.out, "pt_pairs") if r["node"] == "quality"]
+    keys = {source.partition("#")[2].partition("@")[0] for source in dropped}
+    found = {edit: sum(k in keys for k, e in planted.items() if e == edit) for edit in planted.values()}
+    counts = Counter(planted.values())
+    for edit in ("blur", "upscaled", "noise"):
+        assert found[edit] >= 0.9 * counts[edit] > 0, edit
+    assert len(keys - set(planted)) <= 0.01 * quickstart.report["samples"]["read"]
 
 
 @pytest.mark.parametrize("kind", GONE)
@@ -107,7 +126,13 @@ def chain(run: Finished, ids: Sequence[str]) -> list[dict[str, Any]]:
     return [pools.node(run.report, id) for id in ids]
 
 
-@pytest.mark.parametrize("ids", [("raw", "probe", "size", "sha"), ("text", "words", "dedup", "pt_pairs")])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("raw", "probe", "size", "sharpness", "quality", "sha"),
+        ("text", "language", "pii", "words", "dedup", "pt_pairs"),
+    ],
+)
 def test_funnel_rows_go_from_node_to_node(quickstart: Finished, ids: Sequence[str]) -> None:
     nodes = chain(quickstart, ids)
     for before, after in pairwise(nodes):
