@@ -7,17 +7,45 @@ from collections.abc import Sequence
 from functools import cache
 
 from curate.errors import RecipeError
+from curate.io.audit_write import WriteAudit
+from curate.io.fetch.stage import Fetch
+from curate.io.folder import ReadFolder
+from curate.io.hf_folder import ReadHf
 from curate.io.html import ReadHtml
+from curate.io.jsonl import ReadJsonl
+from curate.io.llava import ReadLlava
 from curate.io.llava_write import WriteLlava
+from curate.io.markdown import ReadMarkdown
+from curate.io.messages import ReadMessages
+from curate.io.mmc4 import ReadMmc4
+from curate.io.obelics import ReadObelics
+from curate.io.omnicorpus import ReadOmnicorpus
 from curate.io.parquet import ReadParquet
 from curate.io.parquet_write import WriteParquet
+from curate.io.warc import ReadWarc
 from curate.io.webdataset import ReadWebdataset
 from curate.io.webdataset_write import WriteWebdataset
 from curate.stage import Stage
 from stages import STAGES
 
-READS: tuple[type[Stage], ...] = (ReadWebdataset, ReadParquet, ReadHtml)
-WRITES: tuple[type[Stage], ...] = (WriteWebdataset, WriteParquet, WriteLlava)
+READS: tuple[type[Stage], ...] = (
+    ReadWebdataset,
+    ReadParquet,
+    ReadJsonl,
+    ReadHf,
+    ReadFolder,
+    ReadHtml,
+    ReadMarkdown,
+    ReadWarc,
+    ReadObelics,
+    ReadMmc4,
+    ReadOmnicorpus,
+    ReadLlava,
+    ReadMessages,
+)
+# Maps that bring in bytes from outside: no stage of `stages` can.
+FETCHES: tuple[type[Stage], ...] = (Fetch,)
+WRITES: tuple[type[Stage], ...] = (WriteWebdataset, WriteParquet, WriteLlava, WriteAudit)
 
 
 def name_of(stage: type[Stage]) -> str:
@@ -28,7 +56,7 @@ def name_of(stage: type[Stage]) -> str:
 @cache
 def catalog(modules: tuple[str, ...] = ()) -> tuple[type[Stage], ...]:
     """All stages: ours, then the user's (`package.module:TUPLE`, from `--stages`)."""
-    found = [*READS, *STAGES, *WRITES]
+    found = [*READS, *FETCHES, *STAGES, *WRITES]
     for module in modules:
         found.extend(_load(module))
     names = [name_of(s) for s in found]

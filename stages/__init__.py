@@ -4,22 +4,48 @@ from __future__ import annotations
 
 from curate.stage import Stage
 from stages.group.exact import Exact
+from stages.image.border import Border
+from stages.image.colours import Colours
+from stages.image.exposure import Exposure
+from stages.image.flatness import Flatness
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
+from stages.image.sharpness import Sharpness
 from stages.keep import Keep
+from stages.sample.check_format import CheckFormat
+from stages.sample.digest import Digest
+from stages.sample.licence import Licence
 from stages.sample.pairs import Pairs
 from stages.sample.shape import Shape
+from stages.text.fasttext import Fasttext
+from stages.text.language import Language
+from stages.text.normalise import Normalise
+from stages.text.pii import Pii
 from stages.text.text_stats import TextStats
+from stages.text.word_list import WordList
 
 STAGES: tuple[type[Stage], ...] = (
     Keep,
     # image
     Probe,
     Sha256,
+    Sharpness,
+    Flatness,
+    Exposure,
+    Colours,
+    Border,
     # text
     TextStats,
+    Language,
+    Fasttext,
+    Normalise,
+    WordList,
+    Pii,
     # sample
     Shape,
+    Licence,
+    CheckFormat,
+    Digest,
     Pairs,
     # group
     Exact,

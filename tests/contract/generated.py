@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 from decoding import decode_column
 from PIL import Image
 
+import stages
 from curate.pixels import Decode
 from curate.sample import BASE, DOCUMENT, PAIR, Level, level_of
 from curate.stage import BYTES, TRANSIENT, Expand, Group, Stage
@@ -18,6 +20,11 @@ from stages import STAGES
 
 # Configurations under test; a stage without an entry must do with its defaults.
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "normalise": [{}, {"steps": ["entities", "tags", "nfkc", "quotes", "one_line"], "original": False}],
+    "word_list": [{"lists": {"phrases": str(Path(stages.__file__).parent / "text" / "boilerplate.txt")}}],
+    "pii": [{}, {"action": "mask", "kinds": ["email", "phone"], "regions": "US"}],
+    "language": [{}, {"languages": ["en", "zh", "ja"], "min_chars": 1, "min_score": 0}],
+    "fasttext": [{}, {"label": "junk", "name": "web"}],
     "keep": [
         {
             "bounds": {
@@ -37,6 +44,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"key": "text_body", "normalise": "nfkc", "scope": "documents", "name": "paragraph"},
         {"key": "url", "normalise": "casefold"},
         {"key": "n_images", "scope": "pairs"},
+        {"key": "image_sha256", "action": "mark", "max_documents": 1},
     ],
 }
 # Columns that readers write.
@@ -56,6 +64,7 @@ _READ = {
 WORDS = (
     "A red bicycle leans against a wall. It rains.",
     "https://a.example/b.jpg",
+    "Call Mr. Ø. at (202) 555-0143 or write to him.her@mail.example",
     "IMG_0001.JPG",
     "两只猫在桌子上。",
     "cc0",
