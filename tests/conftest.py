@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ def _importable() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         old = os.environ.get("PYTHONPATH", "")
         patch.setenv("PYTHONPATH", os.pathsep.join([*_PLACES, *([old] if old else [])]))
+        # a suite that was started in the background has Ctrl-C ignored, and so would have its children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # no test pulls the plug, and waiting for a shared disk is most of what small runs would do
         patch.setattr(os, "fsync", lambda _: None)
         yield

@@ -55,6 +55,11 @@ class Fasttext(Map):
     def assets(self) -> Mapping[str, str]:
         return {"model": self._model().digest}
 
+    def notices(self) -> frozenset[str]:
+        if self.model != SHIPPED:
+            return frozenset()
+        return frozenset({"`fasttext`: caption_quality, made of our own texts and Unicode CLDR's names"})
+
     def check_columns(self, columns: pa.Schema) -> None:
         labels = self._model().labels
         wanted = self._label()

