@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import os
 import re
-import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -17,14 +14,11 @@ from typing import Any, NamedTuple
 import datasets
 import pools
 import pytest
+from collections_of_debian import DRAWINGS, ORIGINALS, need
 from finished import RECIPES, run_file
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("CURATE_REAL_CACHE") or ROOT / ".cache" / "real")
-PNG = CACHE / "openclipart-png" / "usr/share/openclipart/png"
-SVG = CACHE / "openclipart-svg" / "usr/share/openclipart/svg"
 # Some 225 drawings, with each of the collection's known troubles among them.
 SOME = (
     "food/fruit/*",
@@ -33,7 +27,6 @@ SOME = (
     "transportation/roadsigns/*",
     "computer/hardware/8port*",
 )
-APT_IS_ABSENT = {3, 4}  # exit codes of the script
 
 
 class Drawing(NamedTuple):
@@ -53,8 +46,8 @@ def _field(name: str, metadata: str) -> str:
 
 
 def drawing(path: Path) -> Drawing:
-    name = path.relative_to(PNG).with_suffix("").as_posix()
-    metadata = (SVG / f"{name}.svg").read_text(errors="replace").partition("</metadata>")[0]
+    name = path.relative_to(DRAWINGS).with_suffix("").as_posix()
+    metadata = (ORIGINALS / f"{name}.svg").read_text(errors="replace").partition("</metadata>")[0]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     fields = (_field(each, metadata) for each in ("title", "description", "language"))
     return Drawing(name, digest, *fields)
@@ -70,22 +63,16 @@ class Clipart(NamedTuple):
 
 @pytest.fixture(scope="module")
 def clipart(tmp_path_factory: pytest.TempPathFactory) -> Clipart:
-    command = [
-        sys.executable,
-        str(ROOT / "infra" / "fetch_real_data.py"),
-        str(CACHE),
-        "--only",
-        "openclipart",
-    ]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-    if fetched.returncode in APT_IS_ABSENT and not os.environ.get("CI"):
-        pytest.skip(f"the drawings cannot be fetched here: {fetched.stderr.strip()}")
-    assert fetched.returncode == 0, fetched.stderr
+    need("openclipart")
     out = tmp_path_factory.mktemp("clipart") / "run"
-    paths = [f"{folder}/{some}.{suffix}" for folder, suffix in ((PNG, "png"), (SVG, "svg")) for some in SOME]
+    paths = [
+        f"{folder}/{some}.{suffix}"
+        for folder, suffix in ((DRAWINGS, "png"), (ORIGINALS, "svg"))
+        for some in SOME
+    ]
     credits = f"credits.lists.credits={RECIPES / 'clipart_credits.txt'}"
     report = run_file(RECIPES / "clipart.yaml", [f"raw.path={json.dumps(paths)}", credits], out)
-    files = [path for some in SOME for path in PNG.glob(f"{some}.png")]
+    files = [path for some in SOME for path in DRAWINGS.glob(f"{some}.png")]
     drawings = {found.name: found for found in map(drawing, files)}
     fates = {
         r["source"].partition("/png/")[2].removesuffix(".png"): f"{r['node']}:{r['reason']}"
@@ -172,7 +159,7 @@ def test_languages_are_what_the_files_declare(clipart: Clipart) -> None:
 
 
 def test_copies_and_shared_captions_are_gone(clipart: Clipart) -> None:
-    links = [name for name in clipart.drawings if (PNG / f"{name}.png").is_symlink()]
+    links = [name for name in clipart.drawings if (DRAWINGS / f"{name}.png").is_symlink()]
     assert len(links) > 40
     pixels = [p["image_pixel_sha256"] for p in clipart.pairs]
     captions = [" ".join(p["txt"].lower().split()) for p in clipart.pairs]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any, NamedTuple
 import lxml.html
 import pools
 import pytest
+from collections_of_debian import CACHE, DRAWINGS, need
 from finished import RECIPES, run_file
 
 from curate.pixels import Decode, decode
@@ -22,12 +20,9 @@ from curate.report.trace import find
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("CURATE_REAL_CACHE") or ROOT / ".cache" / "real")
 LANGUAGES = ("en", "de", "fr")
 # About a hundred pages a language, with both of the manual's known troubles among them.
 PAGES = ("gimp-filter-[a-h]*.html", "gimp-st*.html", "gimp-layer-*.html")
-APT_IS_ABSENT = {3, 4}  # exit codes of the script
 
 
 def folder(language: str) -> Path:
@@ -69,11 +64,7 @@ class Manual(NamedTuple):
 
 @pytest.fixture(scope="module")
 def manual(tmp_path_factory: pytest.TempPathFactory) -> Manual:
-    command = [sys.executable, str(ROOT / "infra" / "fetch_real_data.py"), str(CACHE), "--only", "gimp-help"]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-    if fetched.returncode in APT_IS_ABSENT and not os.environ.get("CI"):
-        pytest.skip(f"the manual cannot be fetched here: {fetched.stderr.strip()}")
-    assert fetched.returncode == 0, fetched.stderr
+    need("gimp-help")
     out = tmp_path_factory.mktemp("manual") / "run"
     paths = {n: [str(folder(n) / pattern) for pattern in PAGES] for n in LANGUAGES}
     report = run_file(RECIPES / "manuals.yaml", [f"{n}.path={json.dumps(p)}" for n, p in paths.items()], out)
@@ -187,7 +178,7 @@ def test_known_troubles_have_their_reason(manual: Manual, page: str, image: str,
 
 
 def test_a_bomb_of_623_megapixels_is_refused_at_once() -> None:
-    path = CACHE / "openclipart-png/usr/share/openclipart/png/transportation/roadsigns"
+    path = DRAWINGS / "transportation/roadsigns"
     found = path / "stop_sign_right_font_mig_.png"
     if not found.exists():
         pytest.skip("openclipart-png is not in the cache: infra/fetch_real_data.py --only openclipart")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -16,15 +13,12 @@ from typing import Any, NamedTuple
 import pools
 import pytest
 import webdataset
+from collections_of_debian import STAMPS, need
 from finished import RECIPES, run_file
 from PIL import Image
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("CURATE_REAL_CACHE") or ROOT / ".cache" / "real")
-STAMPS = CACHE / "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
-APT_IS_ABSENT = {3, 4}  # exit codes of the script
 # A sixteenth of the collection, with all of its troubles.
 SOME = ("animals/insects", "military", "people", "symbols/music", "hobbies/music/wind")
 TAGS = {"sr@latin": "sr-Latn", "ca@valencia": "ca-valencia"}
@@ -61,11 +55,7 @@ def sha(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def stamps(tmp_path_factory: pytest.TempPathFactory) -> Stamps:
-    command = [sys.executable, str(ROOT / "infra" / "fetch_real_data.py"), str(CACHE), "--only", "tuxpaint"]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-    if fetched.returncode in APT_IS_ABSENT and not os.environ.get("CI"):
-        pytest.skip(f"the stamps cannot be fetched here: {fetched.stderr.strip()}")
-    assert fetched.returncode == 0, fetched.stderr
+    need("tuxpaint")
     path = json.dumps([f"{STAMPS}/{folder}/**/*" for folder in SOME])
     out = tmp_path_factory.mktemp("stamps") / "run"
     report = run_file(RECIPES / "stamps.yaml", [f"pictures.path={path}", f"languages.path={path}"], out)

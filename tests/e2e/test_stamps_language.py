@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
+from collections_of_debian import STAMPS, need
 
 from stages.common import fasttext_model
 from stages.text.language import Language
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("CURATE_REAL_CACHE") or ROOT / ".cache" / "real")
-STAMPS = CACHE / "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
-APT_IS_ABSENT = {3, 4}  # exit codes of the script
 LEAST_CHARS = 20
 
 # Codes that are one language here. Serbian, Croatian and Bosnian are told apart by a few words, and lid.176
@@ -84,11 +77,7 @@ class Caption(NamedTuple):
 @pytest.fixture(scope="module")
 def captions() -> list[Caption]:
     """Each once; without those that were left untranslated."""
-    command = [sys.executable, str(ROOT / "infra" / "fetch_real_data.py"), str(CACHE), "--only", "tuxpaint"]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-    if fetched.returncode in APT_IS_ABSENT and not os.environ.get("CI"):
-        pytest.skip(f"the stamps cannot be fetched here: {fetched.stderr.strip()}")
-    assert fetched.returncode == 0, fetched.stderr
+    need("tuxpaint")
     found = set()
     for path in STAMPS.rglob("*.txt"):
         english, *lines = path.read_text(encoding="utf-8").splitlines() or [""]

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -20,6 +17,7 @@ import pools
 import pyarrow as pa
 import pytest
 import yaml
+from collections_of_debian import ORIGINALS, STAMPS, need
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,8 +28,6 @@ from curate.recipe import parse
 from stages.common import pii_phone
 from stages.text.pii import Pii
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("CURATE_REAL_CACHE") or ROOT / ".cache" / "real")
 E164 = phonenumbers.PhoneNumberFormat.E164
 PLANTED = 200  # of each kind
 
@@ -346,21 +342,10 @@ _MAIL = re.compile(r"[^\s@<>()]+@[^\s@<>()]+\.[a-z]{2,}")
 @pytest.fixture(scope="module")
 def real_captions() -> list[str]:
     """English labels of Tux Paint's stamps, titles and descriptions of openclipart; each once."""
-    command = [
-        sys.executable,
-        str(ROOT / "infra/fetch_real_data.py"),
-        str(CACHE),
-        "--only",
-        "tuxpaint",
-        "openclipart-svg",
-    ]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-    if fetched.returncode in (3, 4) and not os.environ.get("CI"):
-        pytest.skip(f"the collections cannot be fetched here: {fetched.stderr.strip()}")
-    assert fetched.returncode == 0, fetched.stderr
-    stamps = (CACHE / "tuxpaint-stamps-default/usr/share/tuxpaint/stamps").rglob("*.txt")
+    need("tuxpaint", "openclipart-svg")
+    stamps = STAMPS.rglob("*.txt")
     found = {path.read_text("utf-8", "replace").split("\n")[0].strip() for path in stamps}
-    for path in (CACHE / "openclipart-svg/usr/share/openclipart/svg").rglob("*.svg"):
+    for path in ORIGINALS.rglob("*.svg"):
         text = path.read_text("utf-8", "replace")[:100_000]
         found |= {
             html.unescape(t).strip() for t in re.findall(r"<dc:(?:title|description)[^>]*>([^<]+)<", text)
