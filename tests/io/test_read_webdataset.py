@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pools
 import pytest
+import webdataset as wds
 from tars import PAIR, Files, Row, image_bytes, named, read, row_of, rows_of, tar_bytes
 
 from curate import sample
@@ -17,6 +19,25 @@ def test_pair(tmp_path: Path) -> None:
     assert (row["image_url"], row["licence"], row["meta"]) == (["http://a/b.jpg"], "cc0", '{"width":7}')
     assert row["source"] == "00000.tar#000000001@0"
     assert image_bytes(tmp_path, row) == [b"\xff\xd8pixels"]
+
+
+def test_shards_of_the_librarys_own_writer(tmp_path: Path) -> None:
+    put = {
+        f"{i:06d}": (pools.picture(i, form="jpeg"), f"caption {i}, ünïcode", {"url": f"http://a/{i}", "n": i})
+        for i in range(7)
+    }
+    with wds.ShardWriter(str(tmp_path / "%05d.tar"), maxcount=3, verbose=0) as writer:
+        for key, (image, text, record) in put.items():
+            writer.write({"__key__": key, "jpg": image, "txt": text, "json": record})
+    source, found = next(iter(pools.planned(pools.chain(f"{tmp_path}/*.tar"))[1].items()))
+    table = pools.raw_rows(found.source, found)
+    got = {}
+    for row in table.to_pylist():
+        assert (row["dataset"], row["layout"], row["drop"]) == (source, "it", None)
+        key = row["source"].partition("#")[2].partition("@")[0]
+        record = {"url": row["image_url"][0], **json.loads(row["meta"])}
+        got[key] = (image_bytes(tmp_path, {**row, "dataset": "ds"})[0], row["text_body"][0], record)
+    assert got == put
 
 
 def test_empty_tar_has_no_rows_and_an_empty_file_is_no_tar(tmp_path: Path) -> None:
