@@ -197,3 +197,18 @@ def test_some_of_a_view_go_back_to_their_own_places(
     own = after[KEYS[level]].to_pylist() if level == "sample" else sample.flat(after[KEYS[level]]).to_pylist()
     assert [c for c in copies if c is not None] == names.to_pylist()
     assert all(c is None or c == o for c, o in zip(copies, own, strict=True))
+
+
+@given(tables(), st.sampled_from(sample.LEVELS))
+@settings(max_examples=60)
+def test_new_values_leave_those_of_the_dead_as_they_were(table: pa.Table, level: sample.Level) -> None:
+    name = {"sample": "meta", "image": "image_ref", "text": "text_body"}[level]
+    seen = sample.view(table, level, [name])
+    new = pa.array([f"new {i}" for i in range(len(seen.slots))], pa.string())
+    after = sample.put(table, seen, {name: new}, None, "n")
+    flat = sample.single if level == "sample" else sample.flat
+    expected = flat(table[name]).to_pylist()
+    for slot, value in zip(seen.slots.tolist(), new.to_pylist(), strict=True):
+        expected[slot] = value
+    assert flat(after[name]).to_pylist() == expected
+    assert after[name].type == table[name].type
