@@ -146,9 +146,9 @@ def report(
     For an audit (an output of `write_audit`): every kind of finding, what trainers do about it, and the first
     rows that have it. For any other run the funnel.
     """
-    from curate.report import audit, funnel
+    from curate.report import audit, funnel, run_json
 
-    told = audit.load(run_folder)
+    told = run_json.load(run_folder)
     if told["status"] != "done":
         typer.echo(f"curate: the run is not finished (it is `{told['status']}`)", err=True)
     audits = audit.read(run_folder, told)

@@ -80,11 +80,11 @@ def lengths(table: pa.Table, level: Level) -> Ints:
     return found.astype(np.int64)
 
 
-def wrap(values: pa.Array, counts: Ints) -> pa.Array:
-    """Flat items back into lists of the given lengths."""
+def wrap(values: pa.Array, counts: Ints, null: pa.Array | None = None) -> pa.Array:
+    """Flat items back into lists of the given lengths; a null one where `null` is true."""
     offsets = np.zeros(len(counts) + 1, dtype=np.int32)
     np.cumsum(counts, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), values)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=null)
 
 
 def alive_rows(table: pa.Table) -> Mask:
@@ -271,10 +271,7 @@ def _follow(table: pa.Table) -> pa.Array:
     )
     kind = turns.type
     fields = [contents if kind.field(i).name == "content" else turns.field(i) for i in range(kind.num_fields)]
-    offsets = np.zeros(len(counts) + 1, dtype=np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    whole = pa.StructArray.from_arrays(fields, fields=list(kind))
-    return pa.ListArray.from_arrays(pa.array(offsets), whole, mask=pc.is_null(messages))
+    return wrap(pa.StructArray.from_arrays(fields, fields=list(kind)), counts, pc.is_null(messages))
 
 
 def settle(table: pa.Table, node: str) -> pa.Table:

@@ -181,3 +181,14 @@ def raw_rows(source: Read, found: Found) -> pa.Table:
     storage = LocalStorage(found.root)
     parts = [part for files in found.groups().values() for part in source.split(storage, files)]
     return pa.concat_tables([source.rows(storage, part) for part in parts])
+
+
+def prove(report: Mapping[str, Any]) -> None:
+    """The law of conservation for every output of a run.json, with nothing raised and nothing put off."""
+    for output in report["outputs"]:
+        for level in ("samples", "images"):
+            terms = output[level]
+            came = sum(terms[t] for t in ("entered", "born", "repeated"))
+            went = sum(terms[t] for t in ("written", "dropped", "errors", "deferred", "expanded"))
+            assert came == went > 0, (output["id"], level)
+            assert terms["errors"] == terms["deferred"] == 0, (output["id"], level)

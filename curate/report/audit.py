@@ -53,17 +53,6 @@ def read(run: Path, report: Mapping[str, Any]) -> list[Audit]:
     return [_audit(run, output) for output in report["outputs"] if output["id"] in made]
 
 
-def load(run: Path) -> dict[str, Any]:
-    """run.json of a run folder."""
-    try:
-        found: dict[str, Any] = json.loads((run / "run.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CurateError(f"{run} is no run folder: it has no run.json") from error
-    except ValueError as error:
-        raise CurateError(f"{run / 'run.json'} is damaged: {error}") from error
-    return found
-
-
 def _audit(run: Path, output: Mapping[str, Any]) -> Audit:
     folder = run / output["path"]
     codes: dict[str, Code] = {}

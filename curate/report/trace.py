@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from curate.errors import CurateError
+from curate.report import run_json
 from curate.stage import EXPANDED
 
 _PLACE = ("sample_id", "dataset", "source", "output", "level", "index", "node", "reason")
@@ -29,14 +29,14 @@ def find(run: Path, wanted: str) -> list[dict[str, Any]]:
     offset. A fate is told once for each output. Where a written sample came from is not in the outputs, whose
     bytes must not depend on how the input was cut: it is looked up in RUN/state, as long as that is there.
     """
-    _report(run)
+    run_json.load(run)
     # the many other columns are read of those few files only that have a row to tell of
     ledgers = _select(_files(run / "ledger", "*.parquet"), _match(wanted), ("__filename",))
     files = sorted({row["__filename"] for row in ledgers})
     fates = [_dropped(row) for row in _select(files, _match(wanted))]
     origins = _origins(run, wanted)
     ids = {fate["sample_id"] for fate in fates} | set(origins)
-    for output in _report(run)["outputs"]:
+    for output in run_json.load(run)["outputs"]:
         fates += _written(run / output["path"], output["id"], wanted, ids)
     sources = {f["sample_id"]: (f["dataset"], f["source"]) for f in fates if f["fate"] == "dropped"} | origins
     for fate in fates:
@@ -49,7 +49,7 @@ def find(run: Path, wanted: str) -> list[dict[str, Any]]:
 
 def notes(run: Path) -> list[str]:
     """Why what `find` tells may not be all there is."""
-    report = _report(run)
+    report = run_json.load(run)
     told = []
     if report["status"] != "done":
         told.append(f"the run is not finished (it is `{report['status']}`): this is what is known so far")
@@ -58,16 +58,6 @@ def notes(run: Path) -> list[str]:
     if not (run / "state").is_dir():
         told.append(f"{run / 'state'} is gone: written samples are found by their id only")
     return told
-
-
-def _report(run: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((run / "run.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CurateError(f"{run} is no run folder: it has no run.json") from error
-    except ValueError as error:
-        raise CurateError(f"{run / 'run.json'} is damaged: {error}") from error
-    return found  # type: ignore[no-any-return]
 
 
 def _files(folder: Path, pattern: str) -> list[str]:

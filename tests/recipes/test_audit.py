@@ -19,7 +19,7 @@ from curate.cli import app
 from curate.meter import Meter
 from curate.plan import make
 from curate.recipe import load
-from curate.report import audit
+from curate.report import audit, run_json
 from curate.run import Run
 from curate.sources import discover
 
@@ -129,7 +129,7 @@ def run(path: Path, out: Path, start: Callable[[], Backend] | None = None, **fie
     else:
         plan = make(load(RECIPE, tuple(overrides)))
         Run(plan, discover(plan, Path.cwd()), out, (), Meter(quiet=True)).execute(start)
-    (found,) = audit.read(out, audit.load(out))
+    (found,) = audit.read(out, run_json.load(out))
     return found
 
 
