@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
+import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -60,6 +61,9 @@ class Born(NamedTuple):
 
 
 Op: TypeAlias = Callable[[pa.Table], Out]
+# A loaded model: named arrays in, named arrays out. It may be called from several threads at once.
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Model: TypeAlias = Callable[[Arrays], Arrays]
 
 
 class Place(NamedTuple):
@@ -169,6 +173,46 @@ class Map(Stage):
     def open_with(self, store: Store) -> Op:
         """The same for a stage that `stores`."""
         return self.open()
+
+
+class Needs(BaseModel):
+    """Where a model runs. How, not what: no part of a fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gpus: float | None = Field(
+        default=None, ge=0, description="GPUs for one copy; left out, one where the cluster has any."
+    )
+    actors: int | None = Field(
+        default=None, ge=1, description="Copies; left out, as many as GPUs allow, and one in each CPU worker."
+    )
+
+
+class Heavy(Map):
+    """A Map around a model: the map runs on every CPU worker, the model where its GPU is.
+
+    What crosses between them are arrays: the map decodes, resizes and tokenises, the model computes. Without
+    a GPU the model is loaded beside the map.
+    """
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"needs"})
+
+    needs: Needs = Field(default=Needs(), description="GPUs and copies of the model.")
+
+    def model_key(self) -> str:
+        """Stages with the same key share one loaded model."""
+        return self.identity()
+
+    @abstractmethod
+    def load(self, gpu: bool) -> Model:
+        """Where the model lives: load it, onto the GPU that is visible or the CPU."""
+
+    @abstractmethod
+    def open_around(self, model: Model) -> Op:
+        """On the worker: a closure that calls `model`, which may be another process's."""
+
+    def open(self) -> Op:
+        return self.open_around(self.load(gpu=False))
 
 
 class Expand(Stage):
