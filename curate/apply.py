@@ -1,7 +1,7 @@
 """Run the ops of a segment on a table: what is known is taken over, the rest is computed.
 
-Micro-batches, bisecting of bad rows and the checks of a stage's declared output are here, so that no author
-of a stage thinks of them. Holds one of the two broad `except`s of the repository.
+Micro-batches and the bisecting of bad rows are here, so that no author of a stage thinks of them. Holds one
+of the two broad `except`s of the repository.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sample
+from curate.declared import check_lists, checked
 from curate.errors import BUGS, CurateError, StageBug
 from curate.frames import Frames
 from curate.prior import Prior
 from curate.sample import Ints, Mask, View
-from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Born, Out, Store
+from curate.stage import DECODE_REASONS, PAYLOAD_REASONS, Heavy, Model, Store
 from curate.stage import Op as Opened
 from curate.steps import Op
 
@@ -62,11 +63,16 @@ class Chain:
     """The opened ops of a segment on this worker."""
 
     def __init__(
-        self, ops: Sequence[Op], frames: Callable[[int], Frames], store: Callable[[str], Store]
+        self,
+        ops: Sequence[Op],
+        frames: Callable[[int], Frames],
+        store: Callable[[str], Store],
+        model: Callable[[Heavy], Model],
     ) -> None:
         self._ops = tuple(ops)
         self._frames = frames
         self._store = store
+        self._model = model
         self._opened: dict[int, Opened] = {}
         # a node that works on several levels has an op for each; its rows are counted once
         self._first = {op.node: op for op in reversed(self._ops)}
@@ -161,7 +167,7 @@ class Chain:
         started = time.perf_counter()
         before = int(sample.alive_rows(table).sum())
         covered, slots = self._covered(op, seen, table, prior)
-        writes = op.stage.writes()
+        writes = op.cells()
         todo = np.flatnonzero(~covered)
         if len(todo) == len(seen.slots):
             columns, verdict = self._run(op, seen, frames)
@@ -181,6 +187,7 @@ class Chain:
             columns[op.name("verdict")] = verdict
             if op.volatile:
                 columns[op.name("inputs")] = pa.array(inputs_hash(op, seen), pa.string())
+        check_lists(op, table, seen, columns)
         table = sample.settle(sample.put(table, seen, columns, drop, op.node), op.node)
         if op is self._first[op.node]:
             stats.rows_in += before
@@ -197,7 +204,7 @@ class Chain:
 
     def _run(self, op: Op, seen: View, frames: Frames | None) -> tuple[dict[str, pa.Array], pa.Array]:
         """Compute all items of a view: columns and verdicts, a value an item."""
-        writes, n = op.stage.writes(), len(seen.slots)
+        writes, n = op.cells(), len(seen.slots)
         if op.node in self.spared:
             return {f.name: pa.nulls(n, f.type) for f in writes}, pa.array([KILLED] * n, pa.string())
         self._leave_breadcrumb(op)
@@ -241,12 +248,11 @@ class Chain:
     def _call(self, op: Op, table: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
         """The stage's own function; rows on which it raises are found by bisection."""
         if id(op) not in self._opened:
-            stage = op.stage
-            self._opened[id(op)] = stage.open_with(self._store(op.node)) if stage.stores else stage.open()
+            self._opened[id(op)] = self._open(op)
+        writes = op.cells()
         if table.num_rows == 0:
-            return {f.name: pa.nulls(0, f.type) for f in op.stage.writes()}, pa.nulls(0, pa.string())
+            return {f.name: pa.nulls(0, f.type) for f in writes}, pa.nulls(0, pa.string())
         opened = self._opened[id(op)]
-        writes = op.stage.writes()
 
         def failed(reason: str) -> tuple[dict[str, pa.Array], pa.Array]:
             return {f.name: pa.nulls(1, f.type) for f in writes}, pa.array([reason], pa.string())
@@ -262,67 +268,18 @@ class Chain:
         columns = {f.name: pa.concat_arrays([c[f.name] for c, _ in pieces]) for f in writes}
         return columns, pa.concat_arrays([drop for _, drop in pieces])
 
+    def _open(self, op: Op) -> Opened:
+        stage = op.stage
+        if stage.stores:
+            return stage.open_with(self._store(op.node))
+        return stage.open_around(self._model(stage)) if isinstance(stage, Heavy) else stage.open()
+
     def _leave_breadcrumb(self, op: Op) -> None:
         if self.breadcrumb is not None:
             with open(self.breadcrumb, "w") as file:
                 file.write(op.node)
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def checked(
-    node: str, writes: pa.Schema, allowed: Set[str], out: Out, n: int, ids: pa.ChunkedArray
-) -> tuple[dict[str, pa.Array], pa.Array]:
-    """Hold a stage to what it declared: its columns and its reasons, one of each a row."""
-    problem = ""
-    if set(out.columns) != set(writes.names):
-        problem = f"returned the columns {sorted(out.columns)}, but declares {sorted(writes.names)}"
-    columns = {}
-    for f in writes if not problem else []:
-        values = sample.single(out.columns[f.name])
-        if len(values) != n:
-            problem = f"returned {len(values)} values of `{f.name}` for {n} rows"
-        elif values.type != f.type:
-            problem = f"returned `{f.name}` as {values.type}, but declares {f.type}"
-        columns[f.name] = values
-    drop = pa.nulls(n, pa.string()) if out.drop is None else sample.single(out.drop)
-    problem = problem or _wrong_reasons(drop, n, allowed)
-    if problem:
-        raise StageBug(node, problem, ids.to_pylist())
-    return columns, drop
-
-
-def _wrong_reasons(drop: pa.Array, n: int, allowed: Set[str]) -> str:
-    if len(drop) != n or not pa.types.is_string(drop.type):
-        return f"returned {len(drop)} reasons of type {drop.type} for {n} rows"
-    given = set(pc.unique(drop).drop_null().to_pylist())
-    return "" if given <= allowed else f"gave the reasons {sorted(given - allowed)}, not declared"
-
-
-def checked_born(
-    node: str, columns: pa.Schema, allowed: Set[str], born: Born, n: int, ids: pa.ChunkedArray
-) -> Born:
-    """The same for what an Expand gives back. `columns`: all that its children may have, as stored."""
-    children, drop = born.children, sample.single(born.drop)
-    problem = _wrong_reasons(drop, n, allowed)
-    parent, ordinal = (sample.single(a).to_numpy(zero_copy_only=False) for a in (born.parent, born.ordinal))
-    if not len(parent) == len(ordinal) == children.num_rows:
-        problem = problem or f"{children.num_rows} children, {len(parent)} parents, {len(ordinal)} ordinals"
-    elif len(parent):
-        if parent.min() < 0 or parent.max() >= n:
-            problem = problem or f"names parents beyond the {n} it was given"
-        elif len(np.unique(np.stack([parent, ordinal]), axis=1).T) < len(parent):
-            problem = problem or "gives two children of one parent the same ordinal"
-        for name in children.column_names:
-            field = columns.field(name) if name in columns.names else None
-            if field is None or field.type != children[name].type:
-                declared = "nothing of the kind" if field is None else field.type
-                problem = problem or f"returned `{name}` as {children[name].type}, but declares {declared}"
-    if not problem and not np.array_equal(np.bincount(parent, minlength=n) == 0, pc.is_valid(drop)):
-        problem = "must give a reason for each parent without children, and for no other"
-    if problem:
-        raise StageBug(node, problem, ids.to_pylist())
-    return born
 
 
 def guarded(
@@ -358,8 +315,17 @@ def guarded(
 def inputs_hash(op: Op, seen: View) -> list[str]:
     """A hash of the values an op sees, one for each item: 16 hex digits."""
     names = sorted({*op.reads, *(("image_ref",) if op.transient else ())})
-    rows = zip(*(seen.table[name].to_pylist() for name in names), strict=True)
+    rows = zip(*(_values(seen.table[name]) for name in names), strict=True)
     return [hashlib.sha256(repr(row).encode("utf-8", "surrogatepass")).hexdigest()[:16] for row in rows]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Python values of a column; a vector is its bytes, for as numbers it takes a hundred times as long."""
+    values = sample.single(column)
+    if not pa.types.is_fixed_size_list(values.type) or values.null_count:
+        return list(values.to_pylist())
+    numbers = values.flatten().to_numpy(zero_copy_only=False)
+    return [row.tobytes() for row in numbers.reshape(len(values), -1)]
 
 
 def _where(error: BaseException) -> str:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import exchange, sample
-from curate.apply import checked, guarded
+from curate.apply import guarded
 from curate.commit import FORMAT, read_json, write_json
+from curate.declared import checked
 from curate.errors import StageBug
 from curate.parts import survivors
 from curate.sample import Ints

@@ -255,6 +255,7 @@ class _Planner:
                 told = str(error).removeprefix(f"{error.place}: ")
                 raise RecipeError(f"{place}.{error.place}", told) from error
             transient = tuple(r for r in reads if r in TRANSIENT)
+            self._large_enough(stage, transient, place)
             stored = tuple(r for r in reads if r not in TRANSIENT)
             # bytes and pixels follow from where the image lies
             sources = sorted({*stored, *(("image_ref", "dataset") if transient else ())})
@@ -269,10 +270,21 @@ class _Planner:
             )
             ops.append(Op(id, stage, level, print_, stored, transient, volatile))
             rewrites = stage.rewrites()
-            after |= self._written(place, stage.writes(), after, id, print_, volatile, level, rewrites)
+            # results that are looked up again are of the op's own level
+            own = level if stage.kept or level != "sample" else None
+            after |= self._written(place, stage.writes(), after, id, print_, volatile, own, rewrites)
             if "text_body" in rewrites and "messages" in after:  # which follow (`sample.put`)
                 after["messages"] = replace(after["messages"], node=id, fingerprint=print_, volatile=volatile)
         return tuple(ops), after
+
+    def _large_enough(self, stage: Map, transient: tuple[str, ...], place: str) -> None:
+        side, wanted = self.recipe.decode.short_side, stage.short_side()
+        if CANONICAL in transient and side < wanted:
+            raise RecipeError(
+                place,
+                f"wants images of {wanted} pixels a side, and `decode.short_side` is {side}",
+                f"set `decode: {{short_side: {wanted}}}`, or `pixels: full` in this node",
+            )
 
     def _reads(
         self, place: str, node: Stage, wanted: set[str] | frozenset[str], before: Columns, level: Level

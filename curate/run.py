@@ -71,6 +71,7 @@ class Run:
                 backend = start()
                 stack.callback(backend.close)
                 stack.push(self._failed(began))
+                backend.check(self.plan)
                 self.cut(backend)
                 for step in self.plan.steps:
                     self._step(backend, step)

@@ -237,6 +237,9 @@ def put(
     """
     counts = lengths(table, seen.level)
     for name, values in columns.items():
+        if seen.level == "sample" and level_of(name) != "sample":
+            table = set_column(table, name, _spread(table, seen, level_of(name), single(values)))
+            continue
         spread = scatter(single(values), seen.slots, seen.size)
         if name in table.column_names and len(seen.slots) < seen.size:
             shown = np.zeros(seen.size, dtype=bool)
@@ -254,6 +257,15 @@ def put(
         return set_column(table, "drop", pc.coalesce(single(table["drop"]), spread))
     name = f"{seen.level}_drop"
     return set_column(table, name, wrap(pc.coalesce(flat(table[name]), spread), counts))
+
+
+def _spread(table: pa.Table, seen: View, level: Level, lists: pa.Array) -> pa.Array:
+    """An item column of all rows, from lists of the living items of the rows in a view of samples."""
+    counts = lengths(table, level)
+    shown = np.zeros(table.num_rows, dtype=bool)
+    shown[seen.rows] = True
+    living = alive_items(table, level) & np.repeat(shown, counts)
+    return wrap(scatter(lists.flatten(), np.flatnonzero(living), int(counts.sum())), counts)
 
 
 def _follow(table: pa.Table) -> pa.Array:

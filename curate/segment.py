@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import exchange, ledger, sample
-from curate.apply import NodeStats, checked_born, guarded
+from curate.apply import NodeStats, guarded
 from curate.birth import children, only_from
 from curate.commit import FORMAT, read_arrow, read_json, write_parquet
+from curate.declared import checked_born
 from curate.errors import RunError
 from curate.frames import Frames
 from curate.io.payload import unquote

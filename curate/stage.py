@@ -148,8 +148,16 @@ class Map(Stage):
     stores: ClassVar[bool] = False
 
     def writes(self) -> pa.Schema:
-        """Columns it computes, with the type of one item (not of the list)."""
+        """Columns it computes, with the type of one item (not of the list).
+
+        They are of the stage's own level. One of level sample that is not `kept` may write columns of images
+        and texts too: it gives back a list for each sample, of a value for each of its living items.
+        """
         return pa.schema([])
+
+    def short_side(self) -> int:
+        """How many pixels the short side of a canonical decode must have for it, at least."""
+        return 1
 
     def rewrites(self) -> frozenset[str]:
         """Those of `writes()` that are there already and get new values, for all that comes after.

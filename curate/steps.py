@@ -44,6 +44,16 @@ class Op:
     def kept(self) -> bool:
         return type(self.stage).kept
 
+    def cells(self) -> pa.Schema:
+        """What the stage gives back: a value for each item it sees, or a list of one for each living item
+        of the samples it sees."""
+        return pa.schema(
+            [
+                f if self.level == level_of(f.name) else pa.field(f.name, pa.list_(f.type))
+                for f in self.stage.writes()
+            ]
+        )
+
     def name(self, kind: str) -> str:
         """Name of an engine column of this op at its level: `verdict` or `inputs`."""
         prefix = "" if self.level == "sample" else f"{self.level}_"

@@ -20,6 +20,7 @@ from curate.io.storage import Storage, storage_for
 from curate.io.store import RunStore
 from curate.plan import make
 from curate.recipe import recipe_type
+from curate.stage import Heavy, Model
 from curate.steps import Plan, Segment
 
 
@@ -50,6 +51,9 @@ class Context:
         self.job = job
         self.folder = RunFolder(Path(job.run))
         self._chains: dict[str, Chain] = {}
+        self._models: dict[str, Model] = {}
+        self.served: Mapping[str, Model] = {}  # by model key: what answers for a model of another process
+        self.gpu = False  # whether a model that is loaded here may take a GPU
 
     @cached_property
     def plan(self) -> Plan:
@@ -67,6 +71,13 @@ class Context:
     def ledger_schema(self) -> pa.Schema:
         return ledger.schema(s.columns for s in self.plan.segments())
 
+    def model(self, stage: Heavy) -> Model:
+        """The model a stage is opened around: served by others where they do, else loaded here, once."""
+        key = stage.model_key()
+        if key not in self._models:
+            self._models[key] = self.served[key] if key in self.served else stage.load(self.gpu)
+        return self._models[key]
+
     def chain(self, segment: Segment) -> Chain:
         if segment.id not in self._chains:
             decode = self.plan.recipe.decode
@@ -74,6 +85,7 @@ class Context:
                 segment.ops,
                 lambda size: Frames(self.payload, decode, size),
                 lambda node: RunStore(self.folder.fetched, node),
+                self.model,
             )
         return self._chains[segment.id]
 

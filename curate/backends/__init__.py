@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from curate.steps import Plan
 from curate.work import Job
 
 
@@ -12,6 +13,9 @@ class Backend(Protocol):
     """Runs independent tasks; results come in any order, each `(number of the task, what it returned)`."""
 
     name: str
+
+    def check(self, plan: Plan) -> None:
+        """Before anything starts: RunError where the plan asks for what is not there."""
 
     def map(
         self, job: Job, task: str, arguments: Sequence[Mapping[str, Any]]
