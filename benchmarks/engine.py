@@ -159,7 +159,7 @@ class _Shared:
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
-        self.map = backend.map
+        self.map, self.check = backend.map, backend.check
 
     def close(self) -> None:
         return

@@ -103,6 +103,8 @@ class _Client:
         actor = self._actors[self._next % len(self._actors)]
         try:
             return ray.get(actor.call.remote(arrays))  # type: ignore[no-any-return]
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error  # as if the model were here
         except ray.exceptions.RayActorError as error:
             # no sample is to blame
             raise RunError(f"a model's process cannot be kept alive: {error}") from error

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from curate import sample
 from curate.sample import Level, single
-from curate.stage import BYTES, Born, Expand, Group, Map, Op, Out, Place, Store
+from curate.stage import BYTES, Arrays, Born, Expand, Group, Heavy, Map, Model, Op, Out, Place, Store
 
 
 class Letters(Map):
@@ -316,4 +316,71 @@ class Bring(Map):
         return op
 
 
-STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked, Amend, Bring)
+class Weigh(Heavy):
+    """Twice a text's length, by a model in the process that holds it; `log` gets its calls."""
+
+    stage: Literal["weigh"] = "weigh"
+    level: ClassVar[Level] = "text"
+    batch: ClassVar[int] = 4
+
+    log: str
+    how: str = ""  # what the model does at its third call, once
+    name: str = "weight"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_body"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([(f"text_{self.name}", pa.int64())])
+
+    def model_key(self) -> str:
+        return f"scales {self.log}"
+
+    def load(self, gpu: bool) -> Model:
+        log = Path(self.log)
+
+        def scales(arrays: Arrays) -> Arrays:
+            with log.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            if self.how and len(log.read_text().split()) >= 3 and not log.with_suffix(".done").exists():
+                log.with_suffix(".done").touch()
+                _misbehave(self.how)
+            return {"weight": 2 * arrays["length"]}
+
+        return scales
+
+    def open_around(self, model: Model) -> Op:
+        def op(table: pa.Table) -> Out:
+            lengths = pc.utf8_length(single(table["text_body"])).to_numpy()
+            found = model({"length": lengths.astype(np.int64)})["weight"]
+            return Out({f"text_{self.name}": pa.array(found)})
+
+        return op
+
+
+class Places(Map):
+    """Of level sample, and writes of its images: the how many-th living one each is, from the end."""
+
+    stage: Literal["places"] = "places"
+    level: ClassVar[Level] = "sample"
+    kept: ClassVar[bool] = False
+
+    more: int = 0
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"image_ref"})
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([("image_place", pa.int32()), ("n_places", pa.int32())])
+
+    def open(self) -> Op:
+        def op(table: pa.Table) -> Out:
+            counts = pc.list_value_length(single(table["image_ref"])).to_pylist()
+            found = [list(range(n + self.more, 0, -1)) for n in counts]
+            places = pa.array(found, pa.list_(pa.int32()))
+            return Out({"image_place": places, "n_places": pa.array(counts, pa.int32())})
+
+        return op
+
+
+STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked, Amend, Bring, Weigh, Places)
