@@ -159,7 +159,7 @@ class _Shared:
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
-        self.map, self.check = backend.map, backend.check
+        self.map, self.check, self.workers = backend.map, backend.check, backend.workers
 
     def close(self) -> None:
         return

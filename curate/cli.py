@@ -140,17 +140,24 @@ def plan(
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option("--for", metavar="N", min=1, help="Core-hours and bytes for N samples, by this run's."),
+    ] = None,
 ) -> None:
-    """Tell what a finished run found.
+    """Tell what a finished run found, or what a larger one would cost.
 
     For an audit (an output of `write_audit`): every kind of finding, what trainers do about it, and the first
     rows that have it. For any other run the funnel.
     """
-    from curate.report import audit, funnel, run_json
+    from curate.report import audit, costs, funnel, run_json
 
     told = run_json.load(run_folder)
     if told["status"] != "done":
         typer.echo(f"curate: the run is not finished (it is `{told['status']}`)", err=True)
+    if samples is not None:
+        typer.echo(json.dumps(costs.estimate(told, samples)) if as_json else costs.render(told, samples))
+        return
     audits = audit.read(run_folder, told)
     if as_json:
         found = {"audits": [audit.as_json(a) for a in audits]} if audits else told

@@ -56,6 +56,7 @@ class Run:
         self.item_totals: dict[str, Counter[str]] = {}
         self.outputs: dict[str, dict[str, Any]] = {}
         self.decoded = 0
+        self.workers = 0  # cores that work at once
 
     @property
     def context(self) -> Context:
@@ -72,6 +73,7 @@ class Run:
                 stack.callback(backend.close)
                 stack.push(self._failed(began))
                 backend.check(self.plan)
+                self.workers = backend.workers
                 self.cut(backend)
                 for step in self.plan.steps:
                     self._step(backend, step)
@@ -297,6 +299,7 @@ class Run:
             "versions": _versions(),
             "fingerprint": fingerprint(self.job.recipe),
             "seconds": round(time.time() - began, 3),
+            "workers": self.workers,
             "images_decoded": self.decoded,
             **self._totals(),
             "outputs": [

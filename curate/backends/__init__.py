@@ -14,6 +14,10 @@ class Backend(Protocol):
 
     name: str
 
+    @property
+    def workers(self) -> int:
+        """Tasks that run at once, each on a core."""
+
     def check(self, plan: Plan) -> None:
         """Before anything starts: RunError where the plan asks for what is not there."""
 

@@ -16,6 +16,7 @@ class LocalBackend:
     """One task after the other."""
 
     name = "local"
+    workers = 1
 
     def check(self, plan: Plan) -> None:
         serving.check(plan, _gpus())

@@ -206,6 +206,10 @@ class RayBackend:
     def _gpus(self) -> float:
         return float(self._ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
 
+    @property
+    def workers(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+
     def check(self, plan: Plan) -> None:
         # a cluster may bring up machines with GPUs when it is asked for them
         if self._address is None:
@@ -216,7 +220,7 @@ class RayBackend:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_retries=3)(perform)
-        window = 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        window = 4 * self.workers
         waiting = list(enumerate(arguments))[::-1]
         running: dict[Any, int] = {}
         while waiting or running:

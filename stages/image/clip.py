@@ -148,7 +148,7 @@ class ImageTower(_Tower):
 
         def op(table: pa.Table) -> Out:
             shown[:] = [front.pixels(frame) for frame in frames(table[self._source]) if frame is not None]
-            found = recent([hashlib.blake2b(image, digest_size=16).digest() for image in shown])
+            found = recent([hashlib.blake2b(image.data, digest_size=16).digest() for image in shown])
             present = np.ones(table.num_rows, dtype=bool)
             return Out({self.column: vectors(found, present, self.dim)})
 
