@@ -5,9 +5,11 @@ from __future__ import annotations
 from curate.stage import Stage
 from stages.group.exact import Exact
 from stages.image.border import Border
+from stages.image.clip import Clip
 from stages.image.colours import Colours
 from stages.image.exposure import Exposure
 from stages.image.flatness import Flatness
+from stages.image.head import Head
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
 from stages.image.sharpness import Sharpness
@@ -34,6 +36,8 @@ STAGES: tuple[type[Stage], ...] = (
     Exposure,
     Colours,
     Border,
+    Clip,
+    Head,
     # text
     TextStats,
     Language,

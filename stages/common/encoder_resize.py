@@ -4,8 +4,8 @@
     squash     both sides become `size`, whatever the aspect was                  SigLIP, PE
     longest    the long side becomes `size`, the rest is filled                   some of open_clip
 
-They are `Resize` + `CenterCrop` of torchvision, `ResizeKeepRatio` + `CenterCropOrPad` of open_clip (there from
-timm), and the Pillow image processors of transformers, whose centre lies elsewhere where it is between pixels.
+They are `Resize` + `CenterCrop` of torchvision, `ResizeKeepRatio` + `CenterCropOrPad` of open_clip (from timm
+there), and the Pillow image processors of transformers, which round a centre between pixels the other way.
 """
 
 from __future__ import annotations

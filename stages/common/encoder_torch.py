@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+Batch: TypeAlias = "dict[str, torch.Tensor]"
 
 # Images of 224 x 224 at once, and texts. On a CPU more at once is no faster; a GPU of 24 GB holds this many
 # for the largest models (5 billion parameters in bf16 leave 14 GB).
@@ -29,12 +30,9 @@ class Parts(NamedTuple):
     mean: Sequence[float]  # of channels, over 0..1
     std: Sequence[float]
     images: Callable[[torch.Tensor], torch.Tensor]  # normalised (n, 3, size, size) -> (n, dim)
-    texts: Callable[[Mapping_], torch.Tensor]  # (n, width) each -> (n, dim)
+    texts: Callable[[Batch], torch.Tensor]  # (n, width) each -> (n, dim)
     # Columns that decide a text's embedding; None where padding does too and must stay.
     lengths: Callable[[Tokens], Ints] | None
-
-
-Mapping_: TypeAlias = "dict[str, torch.Tensor]"
 
 
 def precision_of(precision: Precision, gpu: bool) -> torch.dtype:
@@ -105,7 +103,7 @@ class TorchTowers:
         return result
 
     def _normalised(self, pixels: Frame) -> torch.Tensor:
-        """As `ToTensor` and `Normalize` of torchvision, in float32 on the device; memory stays channels-last."""
+        """As torchvision's `ToTensor` and `Normalize`, in float32 on the device; memory is channels-last."""
         batch = self._moved(pixels).permute(0, 3, 1, 2).float()
         return batch.div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
 
@@ -129,7 +127,7 @@ class TorchTowers:
 
         if not found:
             return np.zeros((0, self._parts.dim), dtype=np.float32)
-        return torch.cat(found).cpu().numpy()  # type: ignore[no-any-return]
+        return torch.cat(found).cpu().numpy()
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

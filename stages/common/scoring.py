@@ -17,7 +17,7 @@ from stages.common.encoders import encoder
 
 def encoder_key(model: str, weights: str, precision: Precision) -> str:
     """Stages with the same encoder share one loaded model."""
-    return canonical(["encoder", sorted(encoder(model, weights).assets().items()), precision])
+    return canonical(["encoder", model, sorted(encoder(model, weights).assets().items()), precision])
 
 
 def load_encoder(model: str, weights: str, precision: Precision, gpu: bool) -> Model:

@@ -1,8 +1,9 @@
 """torchvision built for CUDA beside a torch without: made importable.
 
-Its compiled part then misses CUDA libraries, is not loaded, and the import ends in `operator torchvision::nms
-does not exist`: torchvision registers shapes for operators that nothing has declared. Declared as empty names,
-they let the import pass. The operators themselves stay unavailable; transforms are pure torch and Pillow.
+Its compiled part then misses CUDA libraries, is not loaded, and the import ends in `operator
+torchvision::nms does not exist`: torchvision registers shapes for operators that nothing has declared.
+Declared as empty names, they let the import pass. The operators themselves stay unavailable; transforms are
+pure torch and Pillow.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _declare() -> None:
 
     for name in [n for n in sys.modules if n == "torchvision" or n.startswith("torchvision.")]:
         del sys.modules[name]
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    new: Any = torch.library.Library  # untyped
+    library = new("torchvision", "FRAGMENT")
     for schema in _DECLARED:
         library.define(schema)
     _kept.append(library)

@@ -49,7 +49,8 @@ class Clip(Map):
 
     stage: Literal["clip"] = "clip"
     level: ClassVar[Level] = "image"
-    incidental: ClassVar[frozenset[str]] = frozenset({"needs"})
+    # where the weights lie is not what they are: assets() tells that
+    incidental: ClassVar[frozenset[str]] = frozenset({"needs", "weights"})
 
     model: str = Field(
         default="mini", description="`mini`, a name of open_clip, `local-dir:FOLDER` or `hf:FOLDER`."
@@ -77,6 +78,9 @@ class Clip(Map):
     def writes(self) -> pa.Schema:
         return pa.schema([field for _, stage in self.by_level() for field in stage.writes()])
 
+    def assets(self) -> Mapping[str, str]:
+        return encoder(self.model, self.weights).assets()
+
     def notices(self) -> frozenset[str]:
         return encoder(self.model, self.weights).notices()
 
@@ -87,8 +91,7 @@ class Clip(Map):
 class _Tower(Heavy):
     """One half of an encoder."""
 
-    # where the weights lie is not what they are: assets() tells that
-    incidental: ClassVar[frozenset[str]] = frozenset({"needs", "model", "weights"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"needs", "weights"})
 
     model: str
     weights: str

@@ -25,6 +25,14 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "pii": [{}, {"action": "mask", "kinds": ["email", "phone"], "regions": "US"}],
     "language": [{}, {"languages": ["en", "zh", "ja"], "min_chars": 1, "min_score": 0}],
     "fasttext": [{}, {"label": "junk", "name": "web"}],
+    "head": [
+        {
+            "name": "own",
+            "weights": str(Path(__file__).with_name("head.safetensors")),
+            "embedding": "image_example_embedding",
+            "activation": "relu",
+        }
+    ],
     "keep": [
         {
             "bounds": {
@@ -53,6 +61,7 @@ _READ = {
     "image_caption": pa.string(),
     "image_url": pa.string(),
     "image_index": pa.int32(),
+    "image_example_embedding": pa.list_(pa.float16(), 8),
     "text_index": pa.int32(),
     "image_score": pa.float32(),
     "licence": pa.string(),
