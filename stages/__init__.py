@@ -10,6 +10,8 @@ from stages.image.colours import Colours
 from stages.image.exposure import Exposure
 from stages.image.flatness import Flatness
 from stages.image.head import Head
+from stages.image.ocr import Ocr
+from stages.image.ocr_match import OcrMatch
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
 from stages.image.sharpness import Sharpness
@@ -38,6 +40,8 @@ STAGES: tuple[type[Stage], ...] = (
     Border,
     Clip,
     Head,
+    Ocr,
+    OcrMatch,
     # text
     TextStats,
     Language,

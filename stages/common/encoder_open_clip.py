@@ -19,9 +19,9 @@ import numpy as np
 from curate.errors import RecipeError
 from stages.common.encoder import Facts, Frame, Front, Precision, Tokens, Towers
 from stages.common.encoder_torch import Batch, Ints, Parts, TorchTowers, device_of, precision_of
-from stages.common.open_clip_source import TOKENIZER_FILES, Source, resolve
+from stages.common.open_clip_source import Source, resolve
 from stages.common.torchvision_cure import cure_torchvision
-from stages.common.weight_files import digests
+from stages.common.weight_files import WANTED, digests
 
 if TYPE_CHECKING:
     import torch
@@ -131,10 +131,10 @@ def _tokenizer(source: Source) -> Any:
         clean = tokenizer.clean_fn
         tokenizer.clean_fn = lambda text: clean(text)[: context * _LONGEST_TOKEN]
         return tokenizer
-    local = source.folder if source.has_tokenizer() else None
+    local = source.tokenizer_folder()
     mode = text.get("tokenizer_mode")
     try:
-        return open_clip.HFTokenizer(
+        return open_clip.tokenizer.HFTokenizer(
             str(local or named),
             context_length=context,
             tokenizer_mode=mode,
@@ -154,7 +154,7 @@ def _tokenizer(source: Source) -> Any:
 def _wanted(source: Source) -> str:
     if source.folder is None:
         return "the hub cannot be reached, and its cache does not hold it"
-    return f"put one of {', '.join(TOKENIZER_FILES)} (with tokenizer_config.json) into {source.folder}"
+    return f"{source.folder} must hold {WANTED}"
 
 
 def _first_line(error: Exception) -> str:

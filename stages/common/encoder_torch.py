@@ -19,8 +19,8 @@ Batch: TypeAlias = "dict[str, torch.Tensor]"
 
 # Images of 224 x 224 at once, and texts. On a CPU more at once is no faster; a GPU of 24 GB holds this many
 # for the largest models (5 billion parameters in bf16 leave 14 GB).
-_IMAGES = {"cpu": 32, "cuda": 128}
-_TEXTS = {"cpu": 32, "cuda": 256}
+_IMAGES = {"cpu": 16, "cuda": 128}
+_TEXTS = {"cpu": 16, "cuda": 256}
 
 
 class Parts(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from curate.errors import RecipeError, nearest
 from stages.common.encoder_resize import Resize
 from stages.common.open_clip_names import Config, architecture, folder_config, published, tag_of
+from stages.common.weight_files import has_tokenizer, tokenizer_files
 
 LOCAL = "local-dir:"
 _SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
@@ -25,16 +26,6 @@ _PREFERRED = (
     "pytorch_model.pth",
     "model.pth",
 )
-# What transformers makes a tokenizer of.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "vocab.txt",
-    "vocab.json",
-)
-_TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 # PreprocessCfg of open_clip: OpenAI's transform.
 _TRANSFORM: Mapping[str, Any] = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
@@ -78,9 +69,9 @@ class Source(NamedTuple):
         """Whether weights by tag were trained with it: where a name says otherwise, open_clip only warns."""
         return bool(self.tag and published(self.name)[self.tag].get("quick_gelu"))
 
-    def has_tokenizer(self) -> bool:
-        """In its folder; else a name on the hub says which."""
-        return self.folder is not None and any((self.folder / f).is_file() for f in TOKENIZER_FILES)
+    def tokenizer_folder(self) -> Path | None:
+        """Its own folder, where that holds a tokenizer; else a name on the hub says which it is."""
+        return self.folder if self.folder is not None and has_tokenizer(self.folder) else None
 
     def text_folder(self) -> Path | None:
         """The folder with config.json of a text tower that is one of transformers, where it is local."""
@@ -96,8 +87,9 @@ class Source(NamedTuple):
         """All local files that decide an embedding."""
         found = [] if self.file is None else [self.file]
         if self.folder is not None:
-            names = ("open_clip_config.json", *TOKENIZER_FILES, *_TOKENIZER_EXTRAS)
-            found += [p for name in names if (p := self.folder / name).is_file()]
+            config = self.folder / "open_clip_config.json"
+            found += [config] if config.is_file() else []
+            found += tokenizer_files(self.folder)
         text = self.text_folder()
         return found if text is None else [*found, text / "config.json"]
 

@@ -35,7 +35,8 @@ def load_encoder(model: str, weights: str, precision: Precision, gpu: bool) -> M
 class Recent:
     """Embeddings of what was seen lately: an image or text that occurs often is encoded once."""
 
-    def __init__(self, compute: Callable[[list[int]], Floats], size: int = 16_384) -> None:
+    def __init__(self, dim: int, compute: Callable[[list[int]], Floats], size: int = 16_384) -> None:
+        self._none = np.zeros((0, dim), dtype=np.float16)
         self._compute = compute
         self._size = size
         self._known: dict[bytes, npt.NDArray[np.float16]] = {}
@@ -47,7 +48,7 @@ class Recent:
         if fresh:
             embeddings = self._compute(fresh).astype(np.float16)
             self._known |= {keys[i]: row for i, row in zip(fresh, embeddings, strict=True)}
-        found = np.stack([self._known[key] for key in keys])
+        found = np.stack([self._known[key] for key in keys]) if keys else self._none
         for key in list(self._known)[: max(0, len(self._known) - self._size)]:  # the oldest
             del self._known[key]
         return found

@@ -1,4 +1,4 @@
-"""SHA-256 of files as large as weights: read once for each size and time they have."""
+"""Files of a model: what a tokenizer is made of, and SHA-256 of weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,35 @@ from pathlib import Path
 
 from curate.errors import RecipeError
 
+# Any of these makes a tokenizer for transformers; without, it goes on with an empty vocabulary.
+_VOCABULARIES = (
+    ("tokenizer.json",),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+)
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+WANTED = "one of " + ", ".join(" + ".join(names) for names in _VOCABULARIES) + ", with tokenizer_config.json"
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a vocabulary."""
+    return any(all((folder / name).is_file() for name in names) for names in _VOCABULARIES)
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """All that decides how a text is tokenised."""
+    names = [*(name for vocabulary in _VOCABULARIES for name in vocabulary), *_SETTINGS]
+    return [path for name in names if (path := folder / name).is_file()]
+
 
 def digest(path: Path, field: str) -> str:
-    """64 hex digits; RecipeError at `field` where the file cannot be read."""
+    """64 hex digits; RecipeError at `field` where the file cannot be read.
+
+    A file is read once for each size and time that it has: weights are large, plans ask often.
+    """
     try:
         status = path.stat()
         return _digest(str(path), status.st_size, status.st_mtime_ns)

@@ -147,7 +147,7 @@ class ImageTower(_Tower):
         def embed(places: list[int]) -> Floats:
             return model({"pixels": np.stack([shown[i] for i in places])})["embedding"]
 
-        recent = Recent(embed)
+        recent = Recent(self.dim, embed)
 
         def op(table: pa.Table) -> Out:
             shown[:] = [front.pixels(frame) for frame in frames(table[self._source]) if frame is not None]
@@ -173,14 +173,13 @@ class TextTower(_Tower):
         def embed(places: list[int]) -> Floats:
             return model(front.tokens([shown[i] for i in places]))["embedding"]
 
-        recent = Recent(embed)
+        recent = Recent(self.dim, embed)
 
         def op(table: pa.Table) -> Out:
             texts = single(table["text_body"])
             present: npt.NDArray[np.bool_] = pc.is_valid(texts).to_numpy(zero_copy_only=False)
             shown[:] = texts.drop_null().to_pylist()
-            none = np.zeros((0, self.dim), dtype=np.float16)
-            found = recent([text.encode() for text in shown]) if shown else none
+            found = recent([text.encode() for text in shown])
             return Out({self.column: vectors(found, present, self.dim)})
 
         return op

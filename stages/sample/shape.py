@@ -21,7 +21,7 @@ class Shape(Map):
 
     Counts what is alive where the node stands: bounds on whole documents (`keep: {n_images: {max: 30}}`)
     belong behind it. `maxima: {max_clip: image_clip}` writes the largest value of a column of images or
-    texts, null where there is none; null and NaN do not count.
+    texts, null where there is none; null and NaN do not count. A second node of this kind needs a `name`.
     """
 
     stage: Literal["shape"] = "shape"
@@ -34,10 +34,13 @@ class Shape(Map):
     minima: dict[str, str] = Field(
         default={}, description="New column: the item column to take the smallest of."
     )
+    name: str = Field(
+        default="", pattern="^([a-z][a-z0-9_]*)?$", description="Tells two apart: `left` gives left_n_images."
+    )
 
     @model_validator(mode="after")
     def _columns_make_sense(self) -> Shape:
-        names = [*_COUNTS, *self.maxima, *self.minima]
+        names = [*self._counts(), *self.maxima, *self.minima]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"`{name}` would be written twice")
@@ -50,12 +53,16 @@ class Shape(Map):
                 raise ValueError(f"`{column}` has one value a sample already")
         return self
 
+    def _counts(self) -> dict[str, pa.DataType]:
+        begin = f"{self.name}_" if self.name else ""
+        return {f"{begin}{name}": kind for name, kind in _COUNTS.items()}
+
     def reads(self) -> frozenset[str]:
         return frozenset({"image_ref", "text_body", *self.maxima.values(), *self.minima.values()})
 
     def writes(self) -> pa.Schema:
         extremes = dict.fromkeys((*self.maxima, *self.minima), pa.float64())
-        return pa.schema({**_COUNTS, **extremes})
+        return pa.schema({**self._counts(), **extremes})
 
     def check_columns(self, columns: pa.Schema) -> None:
         for which, chosen in (("maxima", self.maxima), ("minima", self.minima)):
@@ -74,11 +81,12 @@ class Shape(Map):
             sums = np.concatenate([[0], np.cumsum(chars.to_numpy(zero_copy_only=False), dtype=np.int64)])
             ends = np.cumsum(counts.to_numpy(zero_copy_only=False), dtype=np.int64)
             starts = ends - counts.to_numpy(zero_copy_only=False)
-            columns = {
-                "n_images": pc.list_value_length(single(table["image_ref"])).cast(pa.int32()),
-                "n_texts": counts.cast(pa.int32()),
-                "n_chars": pa.array(sums[ends] - sums[starts], pa.int64()),
-            }
+            found = (
+                pc.list_value_length(single(table["image_ref"])).cast(pa.int32()),
+                counts.cast(pa.int32()),
+                pa.array(sums[ends] - sums[starts], pa.int64()),
+            )
+            columns = dict(zip(self._counts(), found, strict=True))
             columns |= {name: _extreme(table[column], np.fmax) for name, column in self.maxima.items()}
             columns |= {name: _extreme(table[column], np.fmin) for name, column in self.minima.items()}
             return Out(columns)

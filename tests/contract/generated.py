@@ -44,8 +44,13 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"bounds": {"licence": {"in": ["cc0"]}, "opt_out": {"in": [False]}, "n_images": {"min": 1}}},
         {"bounds": {"image_width": {"min": 20}, "licence": {"missing": "drop"}}},
     ],
+    "ocr": [{}, {"detect_only": True, "pixels": "canonical"}],
     "sha256": [{}, {"pixels": False}],
-    "shape": [{}, {"maxima": {"max_score": "image_score"}, "minima": {"min_words": "text_words"}}],
+    "shape": [
+        {},
+        {"maxima": {"max_score": "image_score"}, "minima": {"min_words": "text_words"}},
+        {"name": "left"},
+    ],
     "pairs": [{}, {"text": ["before", "after"], "min_chars": 1, "max_chars": 9, "take": []}],
     "exact": [
         {"key": "image_sha256", "prefer": [{"column": "image_width"}], "max_documents": 1},

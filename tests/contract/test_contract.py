@@ -35,7 +35,7 @@ def every(kind: type[Stage]) -> Any:
 def parts() -> Any:
     """A Map once for each of its levels."""
     chosen = [(level, part) for s in configured() if isinstance(s, Map) for level, part in s.by_level()]
-    names = [f"{name_of(type(part))}-{level}-{i}" for i, (level, part) in enumerate(chosen)]
+    names = [f"{type(part).__name__}-{level}-{i}" for i, (level, part) in enumerate(chosen)]
     return pytest.mark.parametrize(("level", "stage"), chosen, ids=names)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def h14_nsfw() -> nn.Module:
     widths = (1024, 1024, 2048, 1024, 256, 128)
     hidden = [
         layer
-        for taken, given in zip(widths[:-1], widths[1:], strict=True)
+        for taken, given in pairwise(widths)
         for layer in (nn.Linear(taken, given), nn.ReLU(), nn.Dropout(0.2))
     ]
     return _drawn(_Layers(*hidden, nn.Linear(128, 16), nn.Linear(16, 1)))

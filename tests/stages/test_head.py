@@ -212,7 +212,10 @@ def test_any_state_dict_reads_as_in_torch(tmp_path: Path) -> None:
         {"a.weight": base, "a.bias": base[0], "b.weight": base.T, "c.weight": base[1:3, ::2]},
         {"h": base.half(), "b": base.bfloat16(), "d": base.double(), "n": torch.tensor(3), "e": base[:0]},
         {"state_dict": OrderedDict(a=nn.Parameter(base)), "epoch": 3, "loss": 0.5, "best": True, "by": None},
-        {"state_dict": {"a": base}, "optimizer": {"state": {0: {"step": base[0, 0]}}, "groups": [{"lr": 1.0}]}},
+        {
+            "state_dict": {"a": base},
+            "optimizer": {"state": {0: {"step": base[0, 0]}}, "groups": [{"lr": 1.0}]},
+        },
         nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).state_dict(),
     ):
         torch.save(state, path)

@@ -1,0 +1,157 @@
+"""The other half: Open Clip Art as Debian packages it, drawings with titles, tags and folders.
+
+What is alike stays together: drawings with equal pixels at the model's size, with perceptual hashes (64 bits of
+a discrete cosine transform) at most `NEAR` bits apart, or with titles equal but for numbers (a series) are one
+cluster. Clusters are dealt to training or test by a hash of their smallest member; those of more than `LARGE`
+(series such as "gramastar") all go to training, as one of them would be most of the test.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import zlib
+from collections import defaultdict
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scenes import KEYS, NEGATIVES, POSITIVES, Block, tokenised
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "infra")]
+
+from curate.io.captions_svg import NoMetadata, described  # noqa: E402
+from curate.pixels import Decode, decode  # noqa: E402
+from stages.common.encoder_mini import SIZE, Mini  # noqa: E402
+
+PNG = "openclipart-png/usr/share/openclipart/png"
+SVG = "openclipart-svg/usr/share/openclipart/svg"
+NEAR, LARGE, TEST_SHARE = 6, 40, 8  # bits; drawings; one cluster in so many is for the test
+
+
+class Drawing(NamedTuple):
+    """What is known of one without decoding it."""
+
+    path: str  # below PNG
+    title: str
+    description: str
+    tags: tuple[str, ...]
+
+    def folder(self) -> str:
+        """Its subject: the last folder's name."""
+        return self.path.split("/")[-2].replace("_", " ")
+
+    def series(self) -> str:
+        """The title without case and numbers."""
+        return " ".join(re.sub(r"[\d_#.()-]+", " ", self.title.casefold()).split())
+
+    def captions(self) -> list[str]:
+        """`POSITIVES` true texts: title, description, tags, subject, in several orders."""
+        tags = [tag for tag in self.tags if tag and "hash(" not in tag.casefold()][:8]
+        title = self.title or self.folder()
+        return [
+            title,
+            self.description if len(self.description) > 2 and "HASH(" not in self.description else title,
+            ", ".join([title, *tags]),
+            " ".join(tags) or title,
+            f"{self.folder()}: {title}",
+            " ".join([*tags[::-1], self.folder()]),
+        ]
+
+
+@lru_cache(maxsize=1)
+def drawings(cache: Path) -> tuple[Drawing, ...]:
+    """All with a title, sorted by path; a link is not a second drawing."""
+    found = []
+    root = cache / PNG
+    for path in sorted(root.rglob("*.png")):
+        if path.is_symlink():
+            continue
+        place = path.relative_to(root)
+        try:
+            told: dict[str, Any] = described((cache / SVG / place.with_suffix(".svg")).read_bytes())
+        except (OSError, NoMetadata):
+            continue
+        tags = tuple(str(tag) for tag in told.get("subject", ()))
+        title, description = str(told.get("title", "")), str(told.get("description", ""))
+        if title.strip():
+            found.append(Drawing(str(place), title.strip(), description.strip(), tags))
+    return tuple(found)
+
+
+def block(cache: Path, span: tuple[int, int]) -> Block:
+    """Drawings from `start` up to `stop`; one that cannot be decoded is white and has no captions."""
+    front = Mini().front()
+    images, texts = [], []
+    for drawing in drawings(cache)[slice(*span)]:
+        pixels = decode((cache / PNG / drawing.path).read_bytes(), Decode())
+        blank = isinstance(pixels, str) or int(pixels.data.max()) - int(pixels.data.min()) < 8
+        images.append(np.full((SIZE, SIZE, 3), 255, np.uint8) if blank else front.pixels(pixels.data))  # type: ignore[union-attr]
+        texts += [""] * POSITIVES if blank else drawing.captions()
+        texts += [""] * NEGATIVES
+    lengths, tokens = tokenised(texts)
+    shape = (len(images), POSITIVES + NEGATIVES)
+    keys = np.full((len(images), KEYS), -1, dtype=np.int64)
+    for row, drawing in zip(keys, drawings(cache)[slice(*span)], strict=True):
+        names = (drawing.series(), " ".join(sorted(drawing.tags)), drawing.description.casefold()[:80])
+        row[:3] = [zlib.crc32(name.encode("utf-8", "replace")) if len(name) > 1 else -1 for name in names]
+    alike = -1 - np.arange(*span)
+    return Block(np.stack(images), keys, alike, np.zeros(shape, np.uint8), lengths.reshape(shape), tokens)
+
+
+def maker(cache: Path) -> Any:
+    """`block` as corpus.write takes it."""
+    return partial(block, cache)
+
+
+def clusters(images: npt.NDArray[np.uint8], found: tuple[Drawing, ...]) -> npt.NDArray[np.int64]:
+    """The cluster of each drawing: the smallest number in it."""
+    parent = np.arange(len(found))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = int(parent[k])
+        return k
+
+    def join(a: int, b: int) -> None:
+        a, b = sorted((root(a), root(b)))
+        parent[b] = a
+
+    same: dict[object, int] = {}
+    for k, drawing in enumerate(found):
+        for name in (zlib.crc32(images[k].tobytes()), drawing.series()):
+            if name:
+                join(same.setdefault(name, k), k)
+    hashes = _hashes(images)
+    for k, own in enumerate(hashes):
+        near = np.bitwise_count(hashes[:k] ^ own) <= NEAR
+        for other in np.flatnonzero(near):
+            join(int(other), k)
+    return np.array([root(k) for k in range(len(found))])
+
+
+def _hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """64 bits each: signs, around their median, of the 8 x 8 lowest frequencies of a 32 x 32 picture."""
+    grey = np.asarray(images, dtype=np.float32).mean(axis=3).reshape(-1, 32, SIZE // 32, 32, SIZE // 32).mean((2, 4))
+    k = np.arange(8)[:, None]
+    wave = np.cos(np.pi * k * (2 * np.arange(32) + 1) / 64)
+    low = (wave @ grey @ wave.T).reshape(-1, 64)
+    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(np.uint64).reshape(-1)
+
+
+def sides(cluster: npt.NDArray[np.int64], found: tuple[Drawing, ...]) -> npt.NDArray[np.bool_]:
+    """Which drawings are for the test."""
+    members: dict[int, int] = defaultdict(int)
+    for one in cluster:
+        members[int(one)] += 1
+    return np.array(
+        [
+            members[int(one)] <= LARGE and zlib.crc32(found[one].path.encode()) % TEST_SHARE == 0
+            for one in cluster
+        ]
+    )
