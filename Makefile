@@ -45,7 +45,9 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.core
 	$(BIN)/curate stages --markdown > docs/stages.md
 
-# The newest versions that pyproject.toml allows, written down; no index is named in the files.
+# The newest versions that pyproject.toml allows, written down; no index is named in the files, and no
+# build of torch for a certain CUDA (the part behind `+`, and the libraries it asks for by itself): any index has
+# one of that version.
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet pip-tools
@@ -53,6 +55,9 @@ lock:
 	  --strip-extras --allow-unsafe --output-file requirements/core.txt pyproject.toml requirements/build.in
 	$(VENV)/lock/bin/pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --strip-extras --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml requirements/build.in
+	for file in requirements/core.txt requirements/dev.txt; do \
+	  awk '/^[a-z]/ {of_cuda = /^(nvidia|cuda|triton)/} !of_cuda {sub(/\+(cpu|cu[0-9]+)$$/, ""); print}' $$file > $$file.new; \
+	  mv $$file.new $$file; done
 	rm -r $(VENV)/lock
 
 clean:
