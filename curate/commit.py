@@ -4,6 +4,8 @@
     RUN/state/parts/<segment>/<part>.json     manifest of a finished part; names its data file
     RUN/state/parts/<segment>/<part>.<g>.arrow
     RUN/state/groups/<node>/...               keys and decisions of a Group
+    RUN/state/thresholds/<node>.json          quantiles that a node's bounds are given as
+    RUN/state/percentiles/<segment>.json      of the scores of a segment's nodes
     RUN/state/writes/<node>/...               an output while it is made
     RUN/state/fetched/<node>/<hash>.tar       what a node brought in from outside (`curate.io.store`)
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curate import group
+from curate import group, measure
 from curate.backends.local import LocalBackend
 from curate.meter import Meter
 from curate.prior import Prior
 from curate.run import Run, buckets_for
 from curate.segment import PartRun
 from curate.sources import Found
-from curate.steps import GroupStep, Plan, Segment, WriteStep
+from curate.steps import GroupStep, MeasureStep, Plan, Segment, WriteStep
 
 
 @dataclass
@@ -66,7 +66,7 @@ def _unsettled(run: Run, segment: Segment, told: Mapping[str, Forecast]) -> str:
         if before.depends_on:
             return before.depends_on
         if before.finished < before.parts:
-            return segment.decisions or input
+            return segment.decisions or segment.measured or input
     if segment.decisions:
         step = run.plan.group(segment.decisions)
         parts = [item.part for item in run.items_of[step.input]]
@@ -74,6 +74,12 @@ def _unsettled(run: Run, segment: Segment, told: Mapping[str, Forecast]) -> str:
         buckets = buckets_for(step, sum(m["items"][step.level] for m in manifests))
         if parts and not group.elected(run.context, step, parts, buckets):
             return step.id
+    if segment.measured:
+        waiting = run.plan.measure(segment.measured)
+        parts = [item.part for item in run.items_of[waiting.input]]
+        digests = [run.context.part_manifest(waiting.input, part)["digest"] for part in parts]
+        if not measure.settled(run.context, waiting, digests):
+            return waiting.id
     return ""
 
 
@@ -92,6 +98,9 @@ def describe(plan: Plan, found: Mapping[str, Found], out: Path | None, modules: 
             lines += _segment(step, known.get(step.id))
         elif isinstance(step, GroupStep):
             lines.append(f"group {step.id} ({step.level}s of {step.input}) by {', '.join(step.reads)}")
+        elif isinstance(step, MeasureStep):
+            asked = ", ".join(f"{q.column} at {q.q:g}" for q in step.stage.quantiles().values())
+            lines.append(f"quantiles for {step.id} (over the survivors of {step.input}): {asked}")
         elif isinstance(step, WriteStep):
             lines.append(f"write {step.id}/ <- {step.input}")
     if out is not None and not known:
@@ -103,6 +112,8 @@ def _segment(step: Segment, told: Forecast | None) -> list[str]:
     origin = f"from {', '.join(step.inputs)}" if step.inputs else "from source"
     if step.decisions:
         origin += f", decisions of {step.decisions}"
+    if step.measured:
+        origin += f", thresholds of {step.measured}"
     lines = [f"segment {step.id} ({origin}): {' > '.join(step.nodes) or 'merge'}"]
     for op in step.ops:
         reads = ", ".join((*op.reads, *op.transient)) or "nothing"

@@ -1,4 +1,5 @@
-"""Recipe to Plan: pure and printable. The DAG is cut into segments at every Group, Expand, fork and merge.
+"""Recipe to Plan: pure and printable. The DAG is cut into segments at every Group, Expand, fork and merge,
+and before a stage that waits for quantiles.
 
 A segment is a chain of Maps that runs part by part. It is born from a source (Read), from parents (Expand),
 or goes on with the survivors of other segments, after a Group's decisions where one lies between.
@@ -22,6 +23,7 @@ from curate.steps import (
     Column,
     Columns,
     GroupStep,
+    MeasureStep,
     Op,
     Plan,
     Segment,
@@ -58,7 +60,7 @@ class _Planner:
         self.columns: dict[str, Columns] = {}  # after each node
         self.segment_of: dict[str, str] = {}
         self.segments: dict[str, Segment] = {}
-        self.steps: list[str | GroupStep | WriteStep] = []
+        self.steps: list[str | GroupStep | MeasureStep | WriteStep] = []
 
     def _edges(self) -> dict[str, tuple[str, ...]]:
         edges: dict[str, tuple[str, ...]] = {}
@@ -152,6 +154,12 @@ class _Planner:
             self.steps.append(GroupStep(id, node, upstream, node.level_(), reads, print_))
             self.columns[id] = {**before, **self._written(place, node.writes(), before, id, print_, True)}
             self._open(Segment(id, (id,), (upstream,), decisions=id, columns=self.columns[id]))
+        elif isinstance(node, Map) and node.quantiles():
+            assert not node.kept, "its results depend on more than its fingerprint tells"
+            upstream = self._upstream(id)
+            ops, self.columns[id] = self._ops(node, before, place)
+            self.steps.append(MeasureStep(id, node, upstream))
+            self._open(Segment(id, (id,), (upstream,), measured=id, ops=ops, columns=self.columns[id]))
         elif isinstance(node, Map):
             segment = self._continued(id, before, apart=bool(node.rewrites()) or node.stores)
             ops, after = self._ops(node, before, place)

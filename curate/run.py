@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate import exchange, group, ledger, output
+from curate import exchange, group, ledger, measure, output
 from curate.apply import NodeStats
 from curate.backends import Backend
 from curate.commit import RunFolder, read_json, write_atomic, write_json
@@ -27,7 +27,7 @@ from curate.parts import Item
 from curate.segment import PartRun
 from curate.sources import Found
 from curate.stage import fingerprint
-from curate.steps import GroupStep, Plan, Segment, WriteStep
+from curate.steps import GroupStep, MeasureStep, Plan, Segment, Step, WriteStep
 from curate.work import Context, Job, context
 
 _GROUP_ITEMS = 200_000  # items of a bucket of a Group, about: what one task holds in memory
@@ -54,7 +54,9 @@ class Run:
         self.survivors: dict[str, int] = {}
         self.items_of: dict[str, list[Item]] = {}
         self.item_totals: dict[str, Counter[str]] = {}
+        self.digests: dict[str, list[str]] = {}  # of the data of each segment's parts
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.told: dict[str, dict[str, Any]] = {}  # node -> what run.json has of it beside its figures
         self.decoded = 0
         self.workers = 0  # cores that work at once
 
@@ -105,11 +107,13 @@ class Run:
                     return
         raise RunError(f"--replay {place}: there is no such part")
 
-    def _step(self, backend: Backend, step: Segment | GroupStep | WriteStep) -> None:
+    def _step(self, backend: Backend, step: Step) -> None:
         if isinstance(step, Segment):
             self._segment(backend, step)
         elif isinstance(step, GroupStep):
             self._group(backend, step)
+        elif isinstance(step, MeasureStep):
+            self._measure(backend, step)
         else:
             self._write(backend, step)
 
@@ -157,13 +161,39 @@ class Run:
         self.survivors[segment.id] = 0
         self.item_totals[segment.id] = Counter()
         self.meter.step(" > ".join(segment.nodes) or segment.id, len(items))
-        for _, manifest in self._map(backend, "part", [asdict(i) for i in items]):
+        digests = self.digests[segment.id] = [""] * len(items)
+        for number, manifest in self._map(backend, "part", [asdict(i) for i in items]):
+            digests[number] = manifest["digest"]
             ledger.add(self.counts[segment.id], manifest["counts"])
             ledger.add(self.raw[segment.id], manifest["raw"])
             self.survivors[segment.id] += manifest["survivors"]
             self.item_totals[segment.id].update(manifest["items"])
             self._account(segment, manifest)
             self.meter.advance({n: self.stats[n] for n in segment.nodes})
+        parts = [i.part for i in items]
+        tasks = self._tasks(backend, f"{segment.id}: percentiles")
+        found = measure.percentiles(self.context, tasks, segment, parts, digests)
+        for node, figures in found.items():
+            # the configuration names the model, whose scores these are
+            config = self.plan.recipe.node(node).model_dump(mode="json", exclude={"id", "from_", "stage"})
+            self.told[node] = {"percentiles": figures, "config": config}
+
+    def _measure(self, backend: Backend, step: MeasureStep) -> None:
+        parts = [i.part for i in self.items_of[step.input]]
+        tasks = self._tasks(backend, f"{step.id}: quantiles")
+        found = measure.thresholds(self.context, tasks, step, parts, self.digests[step.input])
+        self.told[step.id] = {"thresholds": found}
+
+    def _tasks(self, backend: Backend, title: str) -> measure.Tasks:
+        """A pass over parts, shown as a step of the run."""
+
+        def run(arguments: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+            self.meter.step(title, len(arguments))
+            for _, result in self._map(backend, "measure", arguments):
+                yield result
+                self.meter.advance()
+
+        return run
 
     def _account(self, segment: Segment, manifest: Mapping[str, Any]) -> None:
         reused = manifest["reused_part"]
@@ -322,7 +352,7 @@ class Run:
         named = self.plan.recipe.node(id)
         shown = stats.as_dict()
         shown["seconds"] = round(stats.seconds, 3)
-        return {"id": id, "stage": str(getattr(named, "stage", "")), **shown}
+        return {"id": id, "stage": str(getattr(named, "stage", "")), **shown, **self.told.get(id, {})}
 
     def _clean(self) -> None:
         """Ledger files of parts that are no more would be counted by whoever reads the folder.

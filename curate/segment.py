@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import exchange, ledger, sample
+from curate import exchange, ledger, measure, sample
 from curate.apply import NodeStats, guarded
 from curate.birth import children, only_from
 from curate.commit import FORMAT, read_arrow, read_json, write_parquet
@@ -36,7 +36,7 @@ class PartRun:
     def __init__(self, context: Context, item: Item) -> None:
         self.context = context
         self.item = item
-        self.segment = context.plan.segment(item.segment)
+        self.segment = measure.filled(context, context.plan.segment(item.segment))
         self.chain = context.chain(self.segment)
         self.stats = {node: NodeStats() for node in self._node_names()}
         found = read_json(context.folder.manifest(item.segment, item.part))
@@ -336,7 +336,8 @@ class PartRun:
         told.unlink(missing_ok=True)
         context.folder.commit_part(segment.id, self.item.part, own, manifest)
         write_parquet(told, rows)
-        return {**manifest, "reused_part": False}
+        committed = context.part_manifest(segment.id, self.item.part)  # with the digest of its data
+        return {**committed, "reused_part": False}
 
     def _stored(self, table: pa.Table, stored: pa.Table | None) -> pa.Table:
         """What is kept of the rows: of a continued segment only what is not in those before it."""

@@ -83,6 +83,19 @@ class StoreShard(Protocol):
         """Make the file durable. Gives the function from the places of its pieces to their references."""
 
 
+class Quantile(NamedTuple):
+    """A quantile of a column over the whole data set: the smallest value that at least a share `q` of all
+    values do not exceed."""
+
+    column: str
+    q: float
+    by_dataset: bool = False  # one for each data set, over its own values
+
+
+# Data set ("" for all together) -> name -> the value of that quantile; None where there is no value at all.
+Thresholds: TypeAlias = Mapping[str, Mapping[str, int | float | None]]
+
+
 class Store(Protocol):
     """What a stage may keep in the run folder: bytes that came from outside, and that no rerun asks again."""
 
@@ -165,6 +178,22 @@ class Map(Stage):
         A dropped item keeps its old one. What was changed is for the stage to say, in columns of its own.
         """
         return frozenset()
+
+    def scores(self) -> frozenset[str]:
+        """Those of `writes()` whose percentiles run.json tells: numbers that people set bounds by."""
+        return frozenset()
+
+    def quantiles(self) -> Mapping[str, Quantile]:
+        """Quantiles that it must know before it opens, by names of its own (`keep`: the reasons).
+
+        The engine cuts a segment before it, measures what the living items that come in have, and opens what
+        `at` gives. Only of stages that are not `kept`.
+        """
+        return {}
+
+    def at(self, thresholds: Thresholds) -> Map:
+        """The same stage with the values of its `quantiles()`; they are part of its `identity()`."""
+        return self
 
     def by_level(self) -> tuple[tuple[Level, Map], ...]:
         """The levels it works on; one for all stages but those whose columns decide it."""

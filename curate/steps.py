@@ -70,6 +70,8 @@ class Segment:
     source: Read | None = None
     expand: Expand | None = None
     decisions: str = ""  # the Group whose decisions are applied first
+    measured: str = ""  # the node that waits for quantiles of what comes in
+    thresholds: str = ""  # a fingerprint of those, once they are filled in
     ops: tuple[Op, ...] = ()
     columns: Columns = field(default_factory=dict, compare=False)
     outputs: tuple[str, ...] = ()  # ids of the Writes it leads to
@@ -112,6 +114,15 @@ class GroupStep:
 
 
 @dataclass(frozen=True)
+class MeasureStep:
+    """Quantiles over the survivors of one segment, for the stage that the next one begins with."""
+
+    id: str
+    stage: Map
+    input: str
+
+
+@dataclass(frozen=True)
 class WriteStep:
     """An output of the survivors of one segment."""
 
@@ -121,7 +132,7 @@ class WriteStep:
     schema: pa.Schema
 
 
-Step: TypeAlias = Segment | GroupStep | WriteStep
+Step: TypeAlias = Segment | GroupStep | MeasureStep | WriteStep
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,9 @@ class Plan:
 
     def group(self, id: str) -> GroupStep:
         return next(s for s in self.steps if isinstance(s, GroupStep) and s.id == id)
+
+    def measure(self, id: str) -> MeasureStep:
+        return next(s for s in self.steps if isinstance(s, MeasureStep) and s.id == id)
 
     def write(self, id: str) -> WriteStep:
         return next(s for s in self.writes() if s.id == id)

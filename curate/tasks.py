@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curate import group, output
+from curate import group, measure, output
 from curate.errors import CurateError, StageBug
 from curate.io.storage import SourceFile
 from curate.parts import Item
@@ -40,6 +40,7 @@ TASKS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "part": part,
     "send_keys": group.send_keys,
     "decide": group.decide,
+    "measure": measure.count,
     "send_rows": output.send_rows,
     "write_shard": output.write_shard,
     "publish": publish,

@@ -50,7 +50,7 @@ class Context:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.folder = RunFolder(Path(job.run))
-        self._chains: dict[str, Chain] = {}
+        self._chains: dict[tuple[str, str], Chain] = {}
         self._models: dict[str, Model] = {}
         self.served: Mapping[str, Model] = {}  # by model key: what answers for a model of another process
         self.gpu = False  # whether a model that is loaded here may take a GPU
@@ -79,15 +79,16 @@ class Context:
         return self._models[key]
 
     def chain(self, segment: Segment) -> Chain:
-        if segment.id not in self._chains:
+        place = (segment.id, segment.thresholds)
+        if place not in self._chains:
             decode = self.plan.recipe.decode
-            self._chains[segment.id] = Chain(
+            self._chains[place] = Chain(
                 segment.ops,
                 lambda size: Frames(self.payload, decode, size),
                 lambda node: RunStore(self.folder.fetched, node),
                 self.model,
             )
-        return self._chains[segment.id]
+        return self._chains[place]
 
     def part_manifest(self, segment: str, part: str) -> dict[str, Any]:
         """Manifest of a part that must be finished."""

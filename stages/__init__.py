@@ -8,13 +8,17 @@ from stages.image.border import Border
 from stages.image.clip import Clip
 from stages.image.colours import Colours
 from stages.image.exposure import Exposure
+from stages.image.faces import Faces
 from stages.image.flatness import Flatness
 from stages.image.head import Head
+from stages.image.itm import Itm
+from stages.image.nsfw import Nsfw
 from stages.image.ocr import Ocr
 from stages.image.ocr_match import OcrMatch
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
 from stages.image.sharpness import Sharpness
+from stages.image.tags import Tags
 from stages.keep import Keep
 from stages.sample.check_format import CheckFormat
 from stages.sample.digest import Digest
@@ -40,8 +44,12 @@ STAGES: tuple[type[Stage], ...] = (
     Border,
     Clip,
     Head,
+    Itm,
+    Tags,
     Ocr,
     OcrMatch,
+    Nsfw,
+    Faces,
     # text
     TextStats,
     Language,

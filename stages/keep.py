@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import (
@@ -21,10 +22,11 @@ from pydantic import (
 
 from curate.errors import RecipeError, nearest
 from curate.sample import ITEM_LEVELS, Level, level_of, single
-from curate.stage import Map, Op, Out
+from curate.stage import Map, Op, Out, Quantile, Thresholds
 
 Value: TypeAlias = StrictBool | StrictInt | StrictFloat | StrictStr
 _LEVELS: tuple[Level, ...] = (*ITEM_LEVELS, "sample")
+_LOW, _HIGH = "below_min_quantile", "above_max_quantile"
 
 
 class Bound(BaseModel):
@@ -40,18 +42,32 @@ class Bound(BaseModel):
     not_in: tuple[Value, ...] | None = Field(
         default=None, min_length=1, description="The values that may not stay."
     )
+    min_quantile: float | None = Field(
+        default=None, gt=0, lt=1, description="What lies below this quantile goes; 0.3 keeps the best 70 %."
+    )
+    max_quantile: float | None = Field(
+        default=None, gt=0, lt=1, description="What lies above this quantile goes."
+    )
     missing: Literal["drop", "keep"] = Field(default="drop", description="What happens to a null.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Bound:
         if not self.model_fields_set:
-            raise ValueError("bounds nothing: give it min, max, in, not_in or missing")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}: nothing could stay")
+            told = "min, max, in, not_in, min_quantile, max_quantile or missing"
+            raise ValueError(f"bounds nothing: give it {told}")
+        for suffix in ("", "_quantile"):
+            low, high = getattr(self, f"min{suffix}"), getattr(self, f"max{suffix}")
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"min{suffix} {low} is above max{suffix} {high}: nothing could stay")
         return self
 
     def values(self) -> tuple[Value, ...]:
         return (*(self.in_ or ()), *(self.not_in or ()))
+
+    def quantiles(self) -> dict[str, float]:
+        """Reason -> quantile."""
+        found = {_LOW: self.min_quantile, _HIGH: self.max_quantile}
+        return {reason: q for reason, q in found.items() if q is not None}
 
     def reasons(self, column: str) -> frozenset[str]:
         found = {
@@ -60,6 +76,7 @@ class Bound(BaseModel):
             "above_max": self.max is not None,
             "not_in": self.in_ is not None,
             "in": self.not_in is not None,
+            **dict.fromkeys(self.quantiles(), True),
         }
         return frozenset(f"{column}.{reason}" for reason, can in found.items() if can)
 
@@ -68,21 +85,41 @@ class Keep(Map):
     """The only filter: drops what lies outside its bounds. `{image_clip: {min: 0.28}}`, both ends inclusive.
 
     Reasons are `<column>.below_min`, `.above_max`, `.not_in` (it is not among `in`), `.in` (it is among
-    `not_in`) and `.missing`; of several the first by column name. The column's prefix is the level: an
-    image, a text or a whole sample is dropped. Bounds are compared in the column's own type, integers
-    exactly; NaN lies outside every bound.
+    `not_in`), `.below_min_quantile`, `.above_max_quantile` and `.missing`; of several the first by column
+    name. The column's prefix is the level: an image, a text or a whole sample is dropped. Bounds are compared
+    in the column's own type, integers exactly; NaN lies outside every bound.
+
+    `{image_clip: {min_quantile: 0.3}}` drops what lies below the value at quantile 0.3 of all living items
+    that come to this node, over the whole data set: the smallest value that at least 30 % of the values do
+    not exceed (`numpy.quantile(method="inverted_cdf")`), exactly. Values equal to it stay, all of them. Nulls
+    and NaN are not counted, and neither are the other bounds of the node, which judge at the same time.
     """
 
     stage: Literal["keep"] = "keep"
     kept: ClassVar[bool] = False
 
     bounds: dict[str, Bound] = Field(min_length=1, description="For each column what may stay.")
+    quantiles_by: Literal["all", "dataset"] = Field(
+        default="all", description="Quantiles of all values together, or of each data set's own."
+    )
 
     def reads(self) -> frozenset[str]:
-        return frozenset(self.bounds)
+        apart = self.quantiles_by == "dataset" and self.quantiles()
+        return frozenset({*self.bounds, "dataset"} if apart else self.bounds)
 
     def reasons(self) -> frozenset[str]:
         return frozenset().union(*(bound.reasons(column) for column, bound in self.bounds.items()))
+
+    def quantiles(self) -> Mapping[str, Quantile]:
+        apart = self.quantiles_by == "dataset"
+        return {
+            f"{column}.{reason}": Quantile(column, q, apart)
+            for column, bound in self.bounds.items()
+            for reason, q in bound.quantiles().items()
+        }
+
+    def at(self, thresholds: Thresholds) -> Map:
+        return _KeepAt(**dict(self), thresholds=thresholds) if self.quantiles() else self
 
     def by_level(self) -> tuple[tuple[Level, Map], ...]:
         parts: list[tuple[Level, Map]] = []
@@ -104,22 +141,49 @@ class Keep(Map):
                 raise RecipeError(place, f"a column of type {kind} cannot be bounded")
             if not numeric and (bound.min is not None or bound.max is not None):
                 raise RecipeError(place, f"min and max need numbers, and the column holds {kind}", "use `in`")
+            if not numeric and bound.quantiles():
+                raise RecipeError(place, f"quantiles need numbers, and the column holds {kind}", "use `in`")
             for value in bound.values():
                 if not _fits(value, kind):
                     raise RecipeError(place, f"{value!r} cannot occur in a column of type {kind}")
 
     def open(self) -> Op:
-        def op(table: pa.Table) -> Out:
-            drop = pa.nulls(table.num_rows, pa.string())
-            # By name: the order in which a recipe lists its bounds is no part of what the stage is.
-            for column, bound in sorted(self.bounds.items()):
-                values = single(table[column])
-                for reason, outside in _tests(bound, values.type).items():
-                    verdict = pc.if_else(outside(values), f"{column}.{reason}", pa.scalar(None, pa.string()))
-                    drop = pc.coalesce(drop, verdict)
-            return Out(drop=drop)
+        assert not self.quantiles(), "opened before its quantiles were measured"
+        return lambda table: self._drop(table, {})
 
-        return op
+    def _drop(self, table: pa.Table, thresholds: Thresholds) -> Out:
+        drop = pa.nulls(table.num_rows, pa.string())
+        # By name: the order in which a recipe lists its bounds is no part of what the stage is.
+        for column, bound in sorted(self.bounds.items()):
+            values = single(table[column])
+            outside = {reason: test(values) for reason, test in _tests(bound, values.type).items()}
+            for reason in bound.quantiles():
+                outside[reason] = self._beyond(f"{column}.{reason}", table, values, thresholds)
+            for reason, verdict in outside.items():
+                told = pc.if_else(verdict, f"{column}.{reason}", pa.scalar(None, pa.string()))
+                drop = pc.coalesce(drop, told)
+        return Out(drop=drop)
+
+    def _beyond(self, reason: str, table: pa.Table, values: pa.Array, thresholds: Thresholds) -> pa.Array:
+        """Which values lie beyond the threshold: the one of all, or of the data set they are from."""
+        inside = pc.greater_equal if reason.endswith(_LOW) else pc.less_equal
+        beyond = pa.array(np.zeros(len(values), dtype=bool))
+        for dataset, found in thresholds.items():
+            limit = found[reason]
+            # without one no value was there to be measured: what is valid is NaN
+            outside = _outside(inside, limit, values.type, int) if limit is not None else pc.is_valid
+            here = pc.equal(single(table["dataset"]), dataset) if dataset else True
+            beyond = pc.or_(beyond, pc.and_(outside(values), here))
+        return beyond
+
+
+class _KeepAt(Keep):
+    """With the values that its quantiles have."""
+
+    thresholds: Thresholds
+
+    def open(self) -> Op:
+        return lambda table: self._drop(table, self.thresholds)
 
 
 Test: TypeAlias = Callable[[pa.Array], pa.Array]

@@ -33,7 +33,12 @@ def find(run: Path, wanted: str) -> list[dict[str, Any]]:
     # the many other columns are read of those few files only that have a row to tell of
     ledgers = _select(_files(run / "ledger", "*.parquet"), _match(wanted), ("__filename",))
     files = sorted({row["__filename"] for row in ledgers})
-    fates = [_dropped(row) for row in _select(files, _match(wanted))]
+    thresholds = {
+        (node["id"], told["reason"], told["dataset"]): told
+        for node in run_json.load(run)["nodes"]
+        for told in node.get("thresholds", ())
+    }
+    fates = [_dropped(row, thresholds) for row in _select(files, _match(wanted))]
     origins = _origins(run, wanted)
     ids = {fate["sample_id"] for fate in fates} | set(origins)
     for output in run_json.load(run)["outputs"]:
@@ -102,9 +107,15 @@ def _origins(run: Path, wanted: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _dropped(row: Mapping[str, Any]) -> dict[str, Any]:
+def _dropped(row: Mapping[str, Any], thresholds: Mapping[tuple[str, str, str], Any]) -> dict[str, Any]:
+    """`thresholds`: (node, reason, data set or "" for all) -> what a quantile was, as in run.json."""
     scores = {k: v for k, v in row.items() if k not in _PLACE and v is not None}
-    return {"fate": "dropped", **{k: row[k] for k in _PLACE}, "scores": scores}
+    fate = {"fate": "dropped", **{k: row[k] for k in _PLACE}, "scores": scores}
+    for dataset in ("", row["dataset"]):
+        threshold = thresholds.get((row["node"], row["reason"], dataset))
+        if threshold is not None:
+            fate["threshold"] = threshold
+    return fate
 
 
 def _written(folder: Path, output: str, wanted: str, ids: set[str]) -> list[dict[str, Any]]:
@@ -202,7 +213,18 @@ def _drop(same: Sequence[Mapping[str, Any]]) -> list[str]:
             break_on_hyphens=False,
         )
     ).replace("\xa0", " ")
-    return [f"  {what}dropped by `{fate['node']}`: {fate['reason']}{where}", *([told] if told else [])]
+    why = f"{fate['reason']}{_threshold(fate)}"
+    return [f"  {what}dropped by `{fate['node']}`: {why}{where}", *([told] if told else [])]
+
+
+def _threshold(fate: Mapping[str, Any]) -> str:
+    """What a bound given as a quantile was."""
+    told = fate.get("threshold")
+    if told is None:
+        return ""
+    whose = f" of `{told['dataset']}`" if told["dataset"] else ""
+    # all digits: the score beside it may differ in the last one
+    return f" ({told['value']} is quantile {told['quantile']:g}{whose}, of {told['n']:,} values)"
 
 
 def _short(value: Any) -> str:

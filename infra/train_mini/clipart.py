@@ -1,9 +1,9 @@
 """The other half: Open Clip Art as Debian packages it, drawings with titles, tags and folders.
 
-What is alike stays together: drawings with equal pixels at the model's size, with perceptual hashes (64 bits of
-a discrete cosine transform) at most `NEAR` bits apart, or with titles equal but for numbers (a series) are one
-cluster. Clusters are dealt to training or test by a hash of their smallest member; those of more than `LARGE`
-(series such as "gramastar") all go to training, as one of them would be most of the test.
+What is alike stays together: drawings with equal pixels at the model's size, with perceptual hashes (64 bits
+of a discrete cosine transform) at most `NEAR` bits apart, or with titles equal but for numbers (a series) are
+one cluster. Clusters are dealt to training or test by a hash of their smallest member; those of more than
+`LARGE` (series such as "gramastar") all go to training, as one of them would be most of the test.
 """
 
 from __future__ import annotations
@@ -136,7 +136,12 @@ def clusters(images: npt.NDArray[np.uint8], found: tuple[Drawing, ...]) -> npt.N
 
 def _hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     """64 bits each: signs, around their median, of the 8 x 8 lowest frequencies of a 32 x 32 picture."""
-    grey = np.asarray(images, dtype=np.float32).mean(axis=3).reshape(-1, 32, SIZE // 32, 32, SIZE // 32).mean((2, 4))
+    grey = (
+        np.asarray(images, dtype=np.float32)
+        .mean(axis=3)
+        .reshape(-1, 32, SIZE // 32, 32, SIZE // 32)
+        .mean((2, 4))
+    )
     k = np.arange(8)[:, None]
     wave = np.cos(np.pi * k * (2 * np.arange(32) + 1) / 64)
     low = (wave @ grey @ wave.T).reshape(-1, 64)

@@ -52,11 +52,15 @@ def write(folder: Path, count: int, make: Callable[[tuple[int, int]], Block]) ->
     images.flush()
     tokens = np.concatenate([made.tokens for made in rest])
     # a row as one number of 128 bits: numpy sorts numbers faster than rows
-    flat = np.ascontiguousarray(tokens).view(np.dtype((np.void, tokens.dtype.itemsize * FEATURES))).reshape(-1)
+    flat = (
+        np.ascontiguousarray(tokens).view(np.dtype((np.void, tokens.dtype.itemsize * FEATURES))).reshape(-1)
+    )
     _, first, numbers = np.unique(flat, return_index=True, return_inverse=True)
     fields = ("keys", "alike", "kinds", "lengths")
     named = {field: np.concatenate([getattr(made, field) for made in rest]) for field in fields}
-    np.savez(folder / "rest.npz", tokens=numbers.astype(np.int32), table=tokens[first].astype(np.int64), **named)
+    np.savez(
+        folder / "rest.npz", tokens=numbers.astype(np.int32), table=tokens[first].astype(np.int64), **named
+    )
 
 
 def read(folder: Path) -> Corpus:
@@ -66,7 +70,9 @@ def read(folder: Path) -> Corpus:
     ends = np.cumsum(lengths.reshape(-1), dtype=np.int64)
     starts = (ends - lengths.reshape(-1)).reshape(lengths.shape)
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return Corpus(images, rest["keys"], rest["alike"], rest["kinds"], lengths, starts, rest["tokens"], rest["table"])
+    return Corpus(
+        images, rest["keys"], rest["alike"], rest["kinds"], lengths, starts, rest["tokens"], rest["table"]
+    )
 
 
 def _blocks(count: int, make: Callable[[tuple[int, int]], Block]) -> Iterator[Block]:

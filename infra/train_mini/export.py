@@ -1,4 +1,4 @@
-"""From trained towers to the two ONNX files that the package ships: weights as float16, computing in float32."""
+"""From trained towers to the two ONNX files of the package: weights as float16, computing in float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALLEST = 64  # values; shorter weights stay float32
 
 
 def export(image: ImageTower, text: TextTower, folder: Path) -> None:
-    """`mini_image.onnx` and `mini_text.onnx`. A weight's name is that of its parameter in the fused towers."""
+    """`mini_image.onnx` and `mini_text.onnx`. Weights keep their names in the fused towers."""
     pixels = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     rows = torch.ones(2, 5, FEATURES, dtype=torch.int64)
     many, length = torch.export.Dim("many", max=1 << 20), torch.export.Dim("length", max=TOKENS)
@@ -24,7 +24,9 @@ def export(image: ImageTower, text: TextTower, folder: Path) -> None:
     _write(text.eval(), rows, "tokens", {0: many, 1: length}, folder / "mini_text.onnx")
 
 
-def _write(tower: nn.Module, example: torch.Tensor, name: str, dynamic: dict[int, object], path: Path) -> None:
+def _write(
+    tower: nn.Module, example: torch.Tensor, name: str, dynamic: dict[int, object], path: Path
+) -> None:
     program = torch.onnx.export(
         tower,
         (example,),

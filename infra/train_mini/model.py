@@ -1,8 +1,8 @@
 """The encoder `mini` in torch: two towers into one space of 256 dimensions.
 
-Image: a residual convolutional net at 96 pixels. Its last map, 6 x 6, is read three ways: the mean (how much),
-the maximum (whether at all), and a narrow copy with the places kept (where). Text: each token is the sum of
-hashed features (a bag, as fastText has it), then two transformer layers, then the mean over tokens.
+Image: a residual convolutional net at 96 pixels. Its last map, 6 x 6, is read three ways: the mean (how
+much), the maximum (whether at all), and a narrow copy with the places kept (where). Text: each token is the
+sum of hashed features (a bag, as fastText has it), then two transformer layers, then the mean over tokens.
 
 Batch norm belongs to training; `fused` folds it into the convolutions, and that is what is exported.
 """
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 DIM, BUCKETS, TOKENS = 256, 16_384, 64
-WIDTHS = (64, 128, 256)
+WIDTHS = (32, 96, 192)
 TEXT_WIDTH, HEADS, LAYERS = 128, 4, 2
 PLACES = 48  # channels of the copy that keeps places
 

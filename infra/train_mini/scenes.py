@@ -21,7 +21,7 @@ from curate.demo.charts import Chart, Sign
 from curate.demo.content import draw, make, wrong
 from curate.demo.rng import stream
 from curate.demo.scenes import Scene
-from stages.common.encoder_mini import FEATURES, SIZE, TOKENS, Mini
+from stages.common.encoder_mini import FEATURES, TOKENS, Mini
 
 SEED = "train mini"  # no pool has it: theirs are numbers
 POSITIVES, NEGATIVES = 6, 8
@@ -144,12 +144,17 @@ def keys_of(content: Content) -> npt.NDArray[np.int64]:
     else:
         names = sorted({f"{item.colour} {item.cls}" for item in content.entities})
     found = np.full(KEYS, -1, dtype=np.int64)
-    found[: len(names)] = [zlib.crc32(name.encode()) for name in names[:KEYS]]
+    found[: len(names)] = [key_of(name) for name in names[:KEYS]]
     return found
 
 
+def key_of(name: str) -> int:
+    """A thing's key: of "red car", a sign's text, a chart's title, "hills dusk"."""
+    return zlib.crc32(name.encode())
+
+
 def alike_of(content: Content, number: int) -> int:
-    """Signs of one sort and colour differ in their text, charts of one form in title and values: a few pixels."""
+    """Signs of one sort and colour differ in text, charts of one form in title and values: few pixels."""
     if isinstance(content, Sign):
         return zlib.crc32(f"{content.entity.cls} {content.entity.colour}".encode())
     return zlib.crc32(content.form.encode()) if isinstance(content, Chart) else -1 - number

@@ -1,8 +1,8 @@
-"""A small encoder of our own, shipped with the package: for the demo, for tests, and for machines without torch.
+"""A small encoder of our own, shipped with the package: for the demo, for tests, for machines without torch.
 
-Trained by `infra/train_mini` on the demo's drawings and on Open Clip Art, in English, Chinese, German, French,
-Spanish and Japanese. It knows their things, colours and, to a degree, who is left of whom; photographs it does
-not know. Two ONNX graphs, run by onnxruntime on one thread.
+Trained by `infra/train_mini` on the demo's drawings and on Open Clip Art, in English, Chinese, German,
+French, Spanish and Japanese. It knows their things, colours and, to a degree, who is left of whom; it does
+not know photographs. Two ONNX graphs, run by onnxruntime on one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ IMAGE = Path(__file__).with_name("mini_image.onnx")
 TEXT = Path(__file__).with_name("mini_text.onnx")
 
 _OPENING = (1,) + (0,) * (FEATURES - 1)
-# No caption says more in its first 64 tokens than these characters hold, and NFKC may lengthen a text 18-fold.
+# Characters: beyond what 64 tokens usually take. NFKC may lengthen a text 18-fold.
 _LONGEST_TEXT = 2_000
 # Chinese and Japanese are written without spaces: ideographs, kana, their iteration marks.
 _UNSPACED = "\u3005\u3007\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30fe\u3400-\u4dbf\u4e00-\u9fff"
@@ -50,11 +49,9 @@ class Mini:
     weights: str = ""
 
     def facts(self) -> Facts:
-        """RecipeError where weights are named, or onnxruntime is not installed."""
+        """RecipeError where weights are named."""
         if self.weights:
             raise RecipeError("weights", f"mini has its own, not {self.weights!r}", "leave it out")
-        if find_spec("onnxruntime") is None:
-            raise RecipeError("model", "mini needs onnxruntime", "pip install 'mmcurate[clip]'")
         return Facts(DIM, SIZE)
 
     def assets(self) -> Mapping[str, str]:
@@ -63,9 +60,8 @@ class Mini:
 
     def notices(self) -> frozenset[str]:
         """Whose pictures it learned from."""
-        return frozenset(
-            {"mini, Curate's own encoder (Apache-2.0), trained on drawings of its demo and on Open Clip Art (public domain)"}
-        )
+        learned = "drawings of Curate's demo and Open Clip Art (public domain)"
+        return frozenset({f"mini, Curate's own encoder (Apache-2.0), trained on {learned}"})
 
     def front(self) -> Front:
         """On a worker."""
@@ -127,7 +123,9 @@ def features(word: str) -> tuple[int, ...]:
         trigrams = (padded[i : i + 3] for i in range(len(padded) - 2))
         kinds = [f"w{word}", *(f"t{part}" for part in dict.fromkeys(trigrams))]
     # CRC-32: the same everywhere, and in C
-    rows = [2 + zlib.crc32(kind.encode("utf-8", "surrogatepass")) % (BUCKETS - 2) for kind in kinds[:FEATURES]]
+    rows = [
+        2 + zlib.crc32(kind.encode("utf-8", "surrogatepass")) % (BUCKETS - 2) for kind in kinds[:FEATURES]
+    ]
     return tuple(rows + [0] * (FEATURES - len(rows)))
 
 

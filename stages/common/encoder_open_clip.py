@@ -59,17 +59,15 @@ class OpenClip:
         return Facts(int(source.model["embed_dim"]), source.image_size)
 
     def assets(self) -> Mapping[str, str]:
-        """SHA-256 of each local file, by its name; else the tag."""
+        """SHA-256 of each file, by its name; of weights by tag the tag."""
         source = self.source()
-        if source.tag:
-            return {source.name: source.tag}
-        return digests(source.files(), "weights")
+        tag = {"weights": source.tag} if source.tag else {}
+        return tag | digests(source.files(), "weights")
 
     def notices(self) -> frozenset[str]:
         """Model and weights; licences of weights differ, and open_clip does not tell them."""
         source = self.source()
-        what = f"weights `{source.tag}`" if source.tag else f"weights {source.file and source.file.name}"
-        return frozenset({f"{self.model}, {what}, by open_clip (MIT); weights have a licence of their own"})
+        return frozenset({f"{source.label}, by open_clip (MIT); weights have a licence of their own"})
 
     def front(self) -> Front:
         """On a worker: nothing of the model is built."""
@@ -77,7 +75,7 @@ class OpenClip:
         return _Front(source, _tokenizer(source))
 
     def towers(self, precision: Precision, gpu: bool) -> Towers:
-        """All weights are cast; what is normalised over features is computed in float32 by torch itself."""
+        """All weights are cast; torch sums in float32 within a layer."""
         source = self.source()
         device, dtype = device_of(gpu), precision_of(precision, gpu)
         model = _load(source).to(device=device, dtype=dtype)
@@ -91,7 +89,7 @@ class _Front:
         self._resize = source.resize
         self._tokenizer = tokenizer
         self._first_words = dict(getattr(tokenizer, "cache", {}))  # the special ones
-        # a tokenizer of the tokenizers library is changed by each call that pads
+        # each call sets padding and length in the tokenizer itself
         self._lock = threading.Lock()
 
     def pixels(self, frame: Frame) -> Frame:
@@ -164,6 +162,8 @@ def _first_line(error: Exception) -> str:
 def _load(source: Source) -> torch.nn.Module:
     """The model with its weights, float32 on the CPU; RecipeError where they are not its own."""
     open_clip = _imported(source)
+    from safetensors import SafetensorError
+
     more: dict[str, Any] = {}
     if name := source.text.get("hf_model_name"):
         place = source.text_folder()
@@ -183,7 +183,7 @@ def _load(source: Source) -> torch.nn.Module:
             f"{source.file} holds more than tensors, and is not loaded",
             "save its state_dict as safetensors (safetensors.torch.save_file)",
         ) from error
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, ValueError, KeyError, EOFError, SafetensorError) as error:
         hint = f"its text tower's config.json belongs into {source.folder}/{name}" if name else ""
         raise RecipeError(
             "weights", f"{source.name} cannot be loaded from {source.file or source.tag}: {error}", hint

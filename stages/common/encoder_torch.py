@@ -111,7 +111,7 @@ class TorchTowers:
         import torch
 
         # a view of an Arrow buffer is read-only, which torch warns of
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor

@@ -89,7 +89,7 @@ class Transformers:
         return _Front(self._processor().resize, self._tokenizer(), kind.padded, positions)
 
     def towers(self, precision: Precision, gpu: bool) -> Towers:
-        """All weights are cast; what is normalised over features is computed in float32 by torch itself."""
+        """All weights are cast; torch sums in float32 within a layer."""
         _, kind = self._config()
         device, dtype = device_of(gpu), precision_of(precision, gpu)
         model, processor = self._load().to(device=device, dtype=dtype), self._processor()
@@ -141,6 +141,8 @@ class Transformers:
     def _load(self) -> Any:
         self._weights()
         auto = _imported()
+        from safetensors import SafetensorError
+
         try:
             model, report = auto.AutoModel.from_pretrained(
                 self.folder,
@@ -150,7 +152,7 @@ class Transformers:
                 dtype="float32",
                 output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise RecipeError("model", f"{self.folder} cannot be loaded: {error}") from error
         # it would go on with random values
         if lost := sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"])):
@@ -216,7 +218,7 @@ class _Front:
         self._tokenizer = tokenizer
         self._padded = padded
         self._context = min(int(tokenizer.model_max_length), positions)
-        # a tokenizer of the tokenizers library is changed by each call that pads
+        # each call sets padding and length in the tokenizer itself
         self._lock = threading.Lock()
 
     def pixels(self, frame: Frame) -> Frame:

@@ -22,8 +22,7 @@ from curate.errors import RecipeError
 from stages.common.encoder import Facts, Frame, Front, Precision, Tokens, Towers
 from stages.common.encoder_resize import Resize
 from stages.common.encoder_torch import Batch, Ints, Parts, TorchTowers, device_of, precision_of
-from stages.common.model_folder import ModelFolder, require
-from stages.common.torchvision_cure import cure_torchvision
+from stages.common.model_folder import ModelFolder, require, transformers_offline
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +118,6 @@ class InternVLC:
 
     def towers(self, precision: Precision, gpu: bool) -> Towers:
         """13 billion parameters: 26 GB in bf16 or fp16, 52 GB in fp32."""
-        cure_torchvision()
         config = self._config()
         device, dtype = device_of(gpu), precision_of(precision, gpu)
         return TorchTowers(_load(self.folder, config, self._image_size(), device, dtype), device, dtype)
@@ -173,13 +171,12 @@ def _load(
 ) -> Parts:
     """All weights on the device, one tensor after the other: beside the model one tensor is in memory."""
     import torch
-    from transformers import InternVLVisionModel, LlamaModel
 
+    transformers = transformers_offline()
     vision_config, language_config = _vision_config(config, size), _language_config(config)
-    vision: Any
-    language: Any
     with torch.device("meta"):
-        vision, language = InternVLVisionModel(vision_config), LlamaModel(language_config)
+        vision = transformers.InternVLVisionModel(vision_config)
+        language = transformers.LlamaModel(language_config)
     state = _state(folder, device, dtype)
     for name, model in ((_VISION_NAME, vision), (_LANGUAGE_NAME, language)):
         own = {key.removeprefix(name): state.pop(key) for key in list(state) if key.startswith(name)}
@@ -235,10 +232,8 @@ def _lengths(tokens: Tokens) -> Ints:
 
 
 def _vision_config(config: Mapping[str, Any], size: int) -> Any:
-    from transformers import InternVLVisionConfig
-
     said = config["vision_config"]
-    return InternVLVisionConfig(
+    return transformers_offline().InternVLVisionConfig(
         **{key: said.get(key, default) for key, default in _VISION.items() if key != "image_size"},
         image_size=size,
         attention_bias=said.get("qkv_bias", False),
@@ -249,11 +244,9 @@ def _vision_config(config: Mapping[str, Any], size: int) -> Any:
 
 
 def _language_config(config: Mapping[str, Any]) -> Any:
-    from transformers import LlamaConfig
-
     said = config["qllama_config"]
     chosen = {key: said.get(key, default) for key, default in _LANGUAGE.items()}
-    return LlamaConfig(**chosen, pad_token_id=None)
+    return transformers_offline().LlamaConfig(**chosen, pad_token_id=None)
 
 
 def _state(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:

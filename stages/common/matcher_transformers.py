@@ -20,8 +20,7 @@ from stages.common.encoder import Frame, Precision, Tokens
 from stages.common.encoder_resize import Resize
 from stages.common.encoder_torch import device_of, precision_of
 from stages.common.matcher import MatchFacts, MatchFront
-from stages.common.model_folder import ModelFolder, require
-from stages.common.torchvision_cure import cure_torchvision
+from stages.common.model_folder import ModelFolder, require, transformers_offline
 
 if TYPE_CHECKING:
     import torch
@@ -171,19 +170,16 @@ class _Fused:
         return config
 
     def _tokenizer(self) -> Any:
-        cure_torchvision()
-        from transformers import BertTokenizer
-
+        tokenizer = transformers_offline().BertTokenizer
         try:
-            return BertTokenizer.from_pretrained(str(self.folder.path), local_files_only=True)
+            return tokenizer.from_pretrained(str(self.folder.path), local_files_only=True)
         except (OSError, ValueError) as error:
             raise self.folder.error(f"{self.folder.path} holds no tokenizer of BERT's: {error}") from error
 
     def _loaded(self, device: torch.device, dtype: torch.dtype) -> Any:
         import torch
-        import transformers
 
-        cls = getattr(transformers, self.architecture)
+        cls = getattr(transformers_offline(), self.architecture)
         path = self.folder.path
         try:
             model, info = cls.from_pretrained(
@@ -231,7 +227,6 @@ class Vilt(_Fused):
         return ViltResize(int(shorter), int(said.get("size_divisor", 32)), int(said.get("resample", 3)))
 
     def load(self, precision: Precision, gpu: bool) -> Model:
-        cure_torchvision()
         device, dtype = device_of(gpu), precision_of(precision, gpu)
         model = self._loaded(device, dtype)
         mean, std = self._statistics(_HALF, _HALF)
@@ -316,7 +311,6 @@ class Blip(_Fused):
         return _Front(resize.__call__, self._tokenizer(), context)
 
     def load(self, precision: Precision, gpu: bool) -> Model:
-        cure_torchvision()
         device, dtype = device_of(gpu), precision_of(precision, gpu)
         model = self._loaded(device, dtype)
         mean, std = self._statistics(_CLIP_MEAN, _CLIP_STD)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from curate.errors import RecipeError
+from stages.common.torchvision_cure import cure_torchvision
 from stages.common.weight_files import digests
 
 CONFIG = "config.json"
@@ -102,3 +104,14 @@ def require(packages: Sequence[str], what: str, field: str = "model") -> None:
             f"{what} needs {' and '.join(missing)}, not installed here",
             "pip install 'mmcurate[clip]'",
         )
+
+
+def transformers_offline() -> Any:
+    """transformers: no progress bars, and no hub is asked for what a folder lacks."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's library is imported
+    cure_torchvision()
+    import transformers
+
+    quiet: Any = transformers.utils.logging.disable_progress_bar  # untyped
+    quiet()
+    return transformers

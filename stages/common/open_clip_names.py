@@ -32,13 +32,17 @@ def package() -> Path:
 
 def architecture(name: str) -> Config:
     """The `model_cfg` of a named model."""
+    config: Config = json.loads(architecture_file(name).read_text("utf-8"))
+    return config
+
+
+def architecture_file(name: str) -> Path:
+    """Where it stands."""
     folder = package() / "model_configs"
-    path = folder / f"{name}.json"
-    names = {p.stem for p in folder.glob("*.json")}
+    names = {path.stem for path in folder.glob("*.json")}
     if name not in names:
         raise RecipeError("model", f"open_clip has no model `{name}`", nearest(name, names))
-    config: Config = json.loads(path.read_text("utf-8"))
-    return config
+    return folder / f"{name}.json"
 
 
 def published(name: str) -> Mapping[str, Config]:

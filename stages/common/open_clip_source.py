@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 from curate.errors import RecipeError, nearest
 from stages.common.encoder_resize import Resize
-from stages.common.open_clip_names import Config, architecture, folder_config, published, tag_of
+from stages.common.open_clip_names import (
+    Config,
+    architecture,
+    architecture_file,
+    folder_config,
+    published,
+    tag_of,
+)
 from stages.common.weight_files import has_tokenizer, tokenizer_files
 
 LOCAL = "local-dir:"
@@ -45,6 +52,14 @@ class Source(NamedTuple):
     file: Path | None  # weights; None with `tag`
     tag: str  # "" with `file`
     folder: Path | None  # local files that belong to it
+
+    @property
+    def label(self) -> str:
+        """For people: no paths of the machine."""
+        if self.file is None:
+            return f"{self.name}, weights {self.tag}"
+        name = self.file.parent.name if self.name.startswith(LOCAL) else self.name
+        return f"{name}, weights {self.file.name}"
 
     @property
     def image_size(self) -> int:
@@ -84,8 +99,9 @@ class Source(NamedTuple):
         return None
 
     def files(self) -> list[Path]:
-        """All local files that decide an embedding."""
-        found = [] if self.file is None else [self.file]
+        """All local files that decide an embedding; of a named model the package's configuration too."""
+        found = [] if self.name.startswith(LOCAL) else [architecture_file(self.name)]
+        found += [] if self.file is None else [self.file]
         if self.folder is not None:
             config = self.folder / "open_clip_config.json"
             found += [config] if config.is_file() else []

@@ -60,10 +60,15 @@ def vector_type(dim: int) -> pa.DataType:
 
 
 def vectors(rows: npt.NDArray[np.float16], present: npt.NDArray[np.bool_], dim: int) -> pa.Array:
-    """An embedding column from those of the items that are `present`; null elsewhere."""
+    """An embedding column from those of the items that are `present`; null elsewhere.
+
+    Null as well where a number is none: fp16 overflows in some models.
+    """
     values = np.zeros((len(present), dim), dtype=np.float16)
     values[present] = rows
-    mask = None if present.all() else pa.array(~present)
+    there = present & np.isfinite(values).all(axis=1)
+    values[~there] = 0
+    mask = None if there.all() else pa.array(~there)
     column = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim, mask=mask)
     return column.cast(vector_type(dim))
 

@@ -41,8 +41,8 @@ class Clip(Map):
     (`{image_clip: {min_quantile: 0.3}}` keeps the best 70 %, as DataComp does, arXiv 2304.14108).
 
     `model` is `mini` (ours, shipped, for the demo and for tests), a name of open_clip with `weights` (a tag
-    of its list, a file or a folder), `local-dir:FOLDER` of open_clip, or `hf:FOLDER` of transformers (CLIP,
-    SigLIP, Chinese-CLIP). Images go through the model's own transform, from the canonical decode or, with
+    of its list, a file or a folder), `local-dir:FOLDER` of open_clip, `hf:FOLDER` of transformers (CLIP,
+    SigLIP, Chinese-CLIP, AltCLIP), or `internvl-c:FOLDER`. Images go through the model's own transform, from the canonical decode or, with
     `pixels: full`, from the undiminished one. What occurs often is encoded once. Embeddings are kept in the
     run, so that a changed caption encodes no image, and duplicates and tags need no second pass.
     """
@@ -53,7 +53,8 @@ class Clip(Map):
     incidental: ClassVar[frozenset[str]] = frozenset({"needs", "weights"})
 
     model: str = Field(
-        default="mini", description="`mini`, a name of open_clip, `local-dir:FOLDER` or `hf:FOLDER`."
+        default="mini",
+        description="`mini`, a name of open_clip, `local-dir:`, `hf:` or `internvl-c:` and a folder.",
     )
     weights: str = Field(default="", description="Of an open_clip model: a tag, a file or a folder.")
     precision: Precision = Field(

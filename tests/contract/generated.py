@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import matchers
 import numpy as np
 import pyarrow as pa
 from decoding import decode_column
@@ -25,6 +26,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "pii": [{}, {"action": "mask", "kinds": ["email", "phone"], "regions": "US"}],
     "language": [{}, {"languages": ["en", "zh", "ja"], "min_chars": 1, "min_score": 0}],
     "fasttext": [{}, {"label": "junk", "name": "web"}],
+    "itm": matchers.examples(),
+    "faces": [{"weights": str(Path(__file__).with_name("faces.onnx"))}],
     "head": [
         {
             "name": "own",
@@ -45,6 +48,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"bounds": {"image_width": {"min": 20}, "licence": {"missing": "drop"}}},
     ],
     "ocr": [{}, {"detect_only": True, "pixels": "canonical"}],
+    "tags": [{"vocabulary": ["cat", "dog", "a lighthouse"], "top": 2, "min_score": 0.01}],
     "sha256": [{}, {"pixels": False}],
     "shape": [
         {},

@@ -48,6 +48,13 @@ def joined(arrays: list[pa.Array]) -> list[Any]:
     return [value for array in arrays for value in array.to_pylist()]
 
 
+@parts()
+def test_scores_are_numbers_that_it_writes(level: str, stage: Map) -> None:
+    written = stage.writes()
+    for name in stage.scores():
+        assert pa.types.is_integer(written.field(name).type) or pa.types.is_floating(written.field(name).type)
+
+
 # -- the configuration --
 
 

@@ -136,6 +136,18 @@ def test_what_occurs_often_is_encoded_once(model: str) -> None:
     assert asked == [2, 1]
 
 
+def test_an_overflow_is_no_embedding(model: str) -> None:
+    texts = tower(TextTower, model)
+
+    def overflowing(arrays: Arrays) -> Arrays:
+        found = np.ones((len(arrays["tokens"]), tiny_clip.DIM), dtype=np.float32)
+        found[1] = np.nan
+        return {"embedding": found}
+
+    out = texts.open_around(overflowing)(pa.table({"text_body": ["a", "b", "c"]}))
+    assert [v is None for v in out.columns["text_clip_embedding"].to_pylist()] == [False, True, False]
+
+
 def unit(rng: np.random.Generator, n: int) -> np.ndarray:
     found = rng.normal(size=(n, 8))
     return found / np.linalg.norm(found, axis=1, keepdims=True)

@@ -63,6 +63,14 @@ def test_signs_of_the_demo_are_read() -> None:
     assert sum(word in text for word, text in known) >= 0.97 * len(known)
 
 
+def test_hardly_anything_is_read_in_pictures_of_things() -> None:
+    """As the package is by default, it sees text in every other of them, and finds letters in many."""
+    scenes = [make(random.Random(i), held_out=False, kind="scene") for i in range(60)]
+    pictures = [np.asarray(draw(content)) for content in scenes]
+    read = [one["image_text_area"] > 0 for one in found(*pictures)]
+    assert sum(read) <= 0.08 * len(read)
+
+
 @pytest.mark.parametrize("detect_only", [False, True])
 def test_nothing_is_read_where_nothing_is(detect_only: bool) -> None:
     shapes = [plain(200, 300), plain(1, 1), plain(3, 900), plain(20, 4000), scene(), scene(1, 8, 8)]
@@ -114,6 +122,14 @@ def test_overlaps_count_once() -> None:
     square = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], dtype=float)
     assert ocr._covered(np.stack([square, square + 5])) == pytest.approx(175)
     assert ocr._covered(np.stack([square, square + 50, square])) == pytest.approx(200)
+
+
+def test_a_squat_shape_over_much_of_the_picture_is_no_line() -> None:
+    def upright(wide: float, high: float) -> list[list[float]]:
+        return [[0, 0], [wide, 0], [wide, high], [0, high]]
+
+    shapes = np.array([upright(60, 60), upright(20, 20), upright(95, 40), upright(40, 95)])
+    assert ocr._lines(shapes, 100 * 100).tolist() == [False, True, True, True]
 
 
 def test_min_score_leaves_out_what_is_not_legible() -> None:

@@ -113,9 +113,25 @@ def test_a_folder_by_either_field_is_one_model(folder: Callable[..., Path]) -> N
     assert OpenClip("ViT-B-32", str(folder(model_cfg=config))).facts() == (512, 224)
 
 
+def test_one_file_under_two_architectures_is_two_models(folder: Callable[..., Path]) -> None:
+    file = str(folder("b32.pt") / "b32.pt")
+    plain, quick = OpenClip("ViT-B-32", file), OpenClip("ViT-B-32-quickgelu", file)
+    assert plain.facts() == quick.facts()
+    assert plain.assets() != quick.assets()
+    assert OpenClip("ViT-B-32", "openai").assets() != OpenClip("ViT-B-32", "laion400m_e32").assets()
+
+
+def test_a_data_card_shows_no_path(folder: Callable[..., Path], tmp_path: Path) -> None:
+    place = folder("model.bin", model_cfg=CLIP)
+    for encoder in (OpenClip(f"local-dir:{place}", ""), OpenClip("ViT-B-32", str(place / "model.bin"))):
+        (notice,) = encoder.notices()
+        assert "model.bin" in notice
+        assert str(tmp_path) not in notice
+
+
 def test_folders_that_are_no_model(folder: Callable[..., Path], tmp_path: Path) -> None:
     encoder = OpenClip(f"local-dir:{tmp_path}", "")
-    with pytest.raises(RecipeError, match="open_clip_config.json"):
+    with pytest.raises(RecipeError, match="cannot read"):
         encoder.facts()
     folder(model_cfg={"embed_dim": 3})
     with pytest.raises(RecipeError, match="embed_dim, text_cfg, vision_cfg"):

@@ -51,19 +51,19 @@ def model_configs() -> dict[str, dict[str, Any]]:
     eva = {"timm_pool": "token", "timm_proj": None}
     siglip = {"timm_pool": "map", "timm_proj": "none"}
     return {
-        "clip": _config(64, VIT, TEXT),
-        "clip quickgelu": _config(48, VIT, TEXT) | {"quick_gelu": True},
-        "custom text": _config(64, VIT, TEXT, custom_text=True),
-        "eos": _config(
+        "clip": config(64, VIT, TEXT),
+        "clip quickgelu": config(48, VIT, TEXT) | {"quick_gelu": True},
+        "custom text": config(64, VIT, TEXT, custom_text=True),
+        "eos": config(
             64, VIT, {**TEXT, "pool_type": "eos", "eos_id": 49407, "proj_bias": True}, custom_text=True
         ),
-        "resnet": _config(
+        "resnet": config(
             64, {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}, TEXT
         ),
-        "eva02": _config(
+        "eva02": config(
             64, {"image_size": 64, "timm_model_name": "tiny_eva02", **eva}, TEXT, custom_text=True
         ),
-        "siglip": _config(
+        "siglip": config(
             64,
             {"image_size": 64, "timm_model_name": "tiny_siglip", **siglip},
             SIGLIP_TEXT,
@@ -71,11 +71,9 @@ def model_configs() -> dict[str, dict[str, Any]]:
             custom_text=True,
             init_logit_bias=-10,
         ),
-        "bilinear": _config(
-            64, VIT, TEXT, {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"}
-        ),
-        "longest": _config(64, VIT, TEXT, {**_HALF, "resize_mode": "longest", "fill_color": 114}),
-        "coca": _config(
+        "bilinear": config(64, VIT, TEXT, {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"}),
+        "longest": config(64, VIT, TEXT, {**_HALF, "resize_mode": "longest", "fill_color": 114}),
+        "coca": config(
             64,
             VIT | {"output_tokens": True},
             {**TEXT, "context_length": 76, "embed_cls": True, "output_tokens": True},
@@ -85,7 +83,7 @@ def model_configs() -> dict[str, dict[str, Any]]:
     }
 
 
-def _config(
+def config(
     dim: int,
     vision: Mapping[str, Any],
     text: Mapping[str, Any],
@@ -118,31 +116,31 @@ def _register() -> None:
         register_model(function)
 
 
-def open_clip_folder(folder: Path, config: Mapping[str, Any], seed: int = 0) -> Path:
+def open_clip_folder(folder: Path, said: Mapping[str, Any], grow: float = 2, pad: str = "</s>") -> Path:
     """Config and random weights, wide enough that images and texts come out apart."""
     import open_clip
     import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    if "hf_tokenizer_name" in config["model_cfg"]["text_cfg"]:
-        sentence_tokenizer().save_pretrained(folder)
-    torch.manual_seed(seed)
+    (folder / "open_clip_config.json").write_text(json.dumps(said))
+    if "hf_tokenizer_name" in said["model_cfg"]["text_cfg"]:
+        sentence_tokenizer(pad=pad).save_pretrained(folder)
+    torch.manual_seed(0)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
-    save_file(spread(model), folder / "open_clip_model.safetensors")
+    save_file(spread(model, grow), folder / "open_clip_model.safetensors")
     return folder
 
 
-def spread(model: Any) -> dict[str, Any]:
+def spread(model: Any, grow: float = 2) -> dict[str, Any]:
     """The state of a model, its matrices enlarged: as initialised, all images have nearly one embedding."""
     state = model.state_dict()
-    grown = {k: v * 2 if v.ndim > 1 and v.is_floating_point() else v for k, v in state.items()}
+    grown = {k: v * grow if v.ndim > 1 and v.is_floating_point() else v for k, v in state.items()}
     return {k: v.clone().contiguous() for k, v in grown.items()}
 
 
-def sentence_tokenizer(_: Path | None = None) -> Any:
-    """As T5's of SigLIP: unigrams of sentencepiece's kind, `</s>` at the end and as padding."""
+def sentence_tokenizer(_: Path | None = None, pad: str = "</s>") -> Any:
+    """As T5's of SigLIP: unigrams of sentencepiece's kind, `</s>` at the end and, there, as padding."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -158,7 +156,7 @@ def sentence_tokenizer(_: Path | None = None) -> Any:
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>", pad_token="</s>", model_max_length=64
+        tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>", pad_token=pad, model_max_length=64
     )
 
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Train stages/common/mini_image.onnx and mini_text.onnx, the encoder `mini`.
+
+Usage: python infra/train_mini CACHE WORK [prepare] [train] [evaluate]
+
+    prepare    Open Clip Art into CACHE (infra/fetch_real_data.py), then both halves of the data into WORK:
+               120,000 drawings of the demo with 14 captions each (scenes.py), 6,841 pieces of clip art
+               (clipart.py); 4 GB
+    train      WORK/mini.pt (train.py), then the ONNX files into the package (export.py)
+    evaluate   the figures of docs/models.md (evaluate.py); stamps too, which are for this alone
+
+Needs torch, onnx and onnxscript. All three when none is named. Data are the same in each run; weights, on
+another processor or number of threads, are alike but not the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import clipart  # noqa: E402 - beside this file
+import corpus  # noqa: E402
+import evaluate  # noqa: E402
+import export  # noqa: E402
+import numpy as np  # noqa: E402
+import scenes  # noqa: E402
+import train  # noqa: E402
+
+from stages.common.encoder_mini import Mini  # noqa: E402
+
+SCENES = 120_000
+CYCLES = (1000, 3000)  # steps
+POOL, PAIRS = 4242, 5000  # a pool that nobody else draws
+STEPS = ("prepare", "train", "evaluate")
+
+
+def prepare(cache: Path, work: Path) -> None:
+    """Data into `work`/scenes and `work`/clipart."""
+    fetch = [
+        sys.executable,
+        str(ROOT / "infra" / "fetch_real_data.py"),
+        str(cache),
+        "--only",
+        "openclipart",
+        "tuxpaint",
+    ]
+    subprocess.run(fetch, check=True)  # noqa: S603 - our own script
+    corpus.write(work / "scenes", SCENES, scenes.block)
+    corpus.write(work / "clipart", len(clipart.drawings(cache)), clipart.maker(cache))
+
+
+def test_drawings(cache: Path, drawings: corpus.Corpus) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Which clip art is for the test."""
+    found = clipart.drawings(cache)
+    return clipart.sides(clipart.clusters(drawings.images, found), found)
+
+
+def learn(cache: Path, work: Path) -> None:
+    """Train and export."""
+    drawings = corpus.read(work / "clipart")
+    chosen = np.flatnonzero(~test_drawings(cache, drawings) & (drawings.lengths[:, 0] > 0))
+    net = train.train(work, chosen, CYCLES)
+    export.export(net.image, net.text, ROOT / "stages" / "common")
+
+
+def tell(cache: Path, work: Path) -> None:
+    """Print all figures."""
+    mini = Mini()
+    chosen = np.flatnonzero(test_drawings(cache, corpus.read(work / "clipart"))).tolist()
+    seen = evaluate.embed(mini, evaluate.pool_pairs(POOL, PAIRS, held_out=False))
+    bound, found = evaluate.bounds(seen)
+    print("demo, another seed:", evaluate.ranking(seen.only("")), found, sep="\n")
+    print(evaluate.clean_by_sort(seen, bound))
+    unseen = evaluate.embed(mini, evaluate.pool_pairs(POOL, PAIRS, held_out=True))
+    print("demo, held out:", evaluate.ranking(unseen.only("")), evaluate.bounds(unseen, bound)[1], sep="\n")
+    print(evaluate.bounds(unseen)[1])
+    for which, name in enumerate(("title", "description or title", "title and tags")):
+        pairs = evaluate.embed(mini, evaluate.drawing_pairs(cache, chosen, which))
+        print(f"clip art, {name}:", evaluate.ranking(pairs))
+    print("stamps:", evaluate.ranking(evaluate.embed(mini, evaluate.stamp_pairs(cache))))
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Train the encoder `mini`.")
+    parser.add_argument("cache", type=Path, metavar="CACHE")
+    parser.add_argument("work", type=Path, metavar="WORK")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; all when left out")
+    options = parser.parse_args()
+    if unknown := set(options.steps) - set(STEPS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    work = {"prepare": prepare, "train": learn, "evaluate": tell}
+    for step in STEPS:
+        if not options.steps or step in options.steps:
+            work[step](options.cache.resolve(), options.work.resolve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
