@@ -74,8 +74,10 @@ class Context:
     def model(self, stage: Heavy) -> Model:
         """The model a stage is opened around: served by others where they do, else loaded here, once."""
         key = stage.model_key()
+        if key in self.served:  # by the processes of this segment, which are not always those of the last
+            return self.served[key]
         if key not in self._models:
-            self._models[key] = self.served[key] if key in self.served else stage.load(self.gpu)
+            self._models[key] = stage.load(self.gpu)
         return self._models[key]
 
     def chain(self, segment: Segment) -> Chain:

@@ -183,7 +183,7 @@ def internvl_shapes() -> Shapes:
 
 
 def write_internvl(folder: Path, config: Mapping[str, Any] = INTERNVL) -> Path:
-    """An InternVL-C in two files of safetensors; without its tokenizer.model."""
+    """An InternVL-C in two files of safetensors, with a tokenizer of a few words."""
     write_json(folder / "config.json", config)
     weights = drawn(internvl_shapes())
     half = len(weights) // 2
@@ -193,7 +193,38 @@ def write_internvl(folder: Path, config: Mapping[str, Any] = INTERNVL) -> Path:
         save(folder / file, {name: weights[name] for name in names})
         index |= dict.fromkeys(names, file)
     write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": index})
+    _write_pieces(folder)
     return folder
+
+
+def _write_pieces(folder: Path) -> None:
+    import sentencepiece
+
+    lines = [f"summarize: caption number {i} says {'x' * (i % 7)} of page {i}" for i in range(60)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=290,
+        model_type="bpe",
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        minloglevel=9,
+    )
+
+
+def matching(folder: Path, path: str, reader: str, **more: Any) -> dict[str, Any]:
+    """Read, match, bound, write."""
+    form = {"form": "documents"} if reader == "read_html" else {}
+    return {
+        "name": "matching",
+        "decode": {"short_side": 64},
+        "nodes": [
+            {"stage": reader, "id": "raw", "path": path},
+            {"stage": "itm", "model": str(folder), **more},
+            {"stage": "keep", "id": "bounds", "bounds": {"image_itm": {"min": 0, "max": 1}}},
+            {"stage": "write_webdataset", "id": "out", **form},
+        ],
+    }
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -41,8 +41,8 @@ class Itm(Heavy):
       attention pooling, and LLaMA-7B after `summarize:`. 27 GB of weights in bf16. What a good cosine is must
       be read off run.json's percentiles; {min_quantile: 0.3} keeps the best 70 %.
 
-    Slower than `clip` by the number of texts, since nothing of an image can be computed without its text
-    (InternVL-C aside): bound `image_clip` first.
+    Slower than `clip`: for each of an image's texts ViLT computes all anew, and BLIP its text encoder. Bound
+    `image_clip` first.
     """
 
     stage: Literal["itm"] = "itm"

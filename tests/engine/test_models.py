@@ -69,6 +69,23 @@ def test_copies_answer_for_all_workers_and_for_all_stages_with_their_key(tars: s
     assert weights(local) == weights(out)
 
 
+def test_a_segment_calls_its_own_copies(tars: str, tmp_path: Path) -> None:
+    """The one between has other models, so that the first one's processes end and others take their place."""
+    log, other = tmp_path / "log", tmp_path / "other"
+    first = {"stage": "weigh", "log": str(log), "needs": {"actors": 1}}
+    out = tmp_path / "run"
+    stages = [
+        first,
+        {"stage": "amend", "add": "!"},
+        {**first, "id": "between", "log": str(other), "name": "b", "needs": {"actors": 1}},
+        {"stage": "amend", "id": "amend2", "add": "!", "note": "text_between"},
+        {**first, "id": "again", "name": "c"},
+    ]
+    pools.run(recipe(tars, *stages), out, start=RayBackend)
+    weights(out, "text_c")
+    assert len(set(holders(log))) == 2
+
+
 def test_a_killed_copy_loses_and_doubles_nothing(tars: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     weigh = {"stage": "weigh", "log": str(log), "how": "kill", "needs": {"actors": 1}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +18,8 @@ from arrays import WHOLE, encoded, scene
 from decoding import decode_column
 from PIL import Image
 
-from curate.errors import RecipeError
 from curate.stage import CANONICAL
-from stages.common import matcher_transformers, model_folder
+from stages.common import matcher_transformers
 from stages.common.internvl_c import InternVLC
 from stages.common.matcher import Matcher, matcher, packed
 from stages.common.matcher_transformers import ViltResize
@@ -81,20 +79,7 @@ def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def internvl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its tokenizer is sentencepiece's own, made of a few words."""
-    pieces = pytest.importorskip("sentencepiece")
-    folder = matchers.write_internvl(tmp_path_factory.mktemp("internvl"))
-    lines = [f"summarize: caption number {i} says {'x' * (i % 7)} of page {i}" for i in range(60)]
-    pieces.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_prefix=str(folder / "tokenizer"),
-        vocab_size=290,
-        model_type="bpe",
-        byte_fallback=True,
-        hard_vocab_limit=False,
-        minloglevel=9,
-    )
-    return folder
+    return matchers.write_internvl(tmp_path_factory.mktemp("internvl"))
 
 
 def scored(
@@ -269,24 +254,11 @@ def test_sizes_of_vilt(height: int, width: int, expected: tuple[int, int]) -> No
 # -- in runs --
 
 
-def matching(folder: Path, path: str, reader: str, **more: Any) -> pools.Recipe:
-    form = {"form": "documents"} if reader == "read_html" else {}
-    return {
-        "name": "matching",
-        "decode": {"short_side": 64},
-        "nodes": [
-            {"stage": reader, "id": "raw", "path": path},
-            {"stage": "itm", "model": str(folder), **more},
-            {"stage": "keep", "id": "bounds", "bounds": {"image_itm": {"min": 0, "max": 1}}},
-            {"stage": "write_webdataset", "id": "out", **form},
-        ],
-    }
-
-
 def test_pairs(vilt: Path, tmp_path: Path) -> None:
     pairs = pools.pairs(20)
     report = pools.run(
-        matching(vilt, pools.write_tars(tmp_path / "in", pairs, 1), "read_webdataset"), tmp_path / "run"
+        matchers.matching(vilt, pools.write_tars(tmp_path / "in", pairs, 1), "read_webdataset"),
+        tmp_path / "run",
     )
     pools.prove(report)
     table = pools.index(tmp_path / "run", "out")
@@ -302,7 +274,7 @@ def test_documents_take_the_best_of_their_first_texts(vilt: Path, tmp_path: Path
     path = pools.write_pages(tmp_path / "in", 3)
     for cap in (1, 3):
         out = tmp_path / f"run{cap}"
-        pools.prove(pools.run(matching(vilt, path, "read_html", max_texts=cap), out))
+        pools.prove(pools.run(matchers.matching(vilt, path, "read_html", max_texts=cap), out))
         table = pools.index(out, "out")
         assert table.num_rows == 3
         for row in table.to_pylist():
@@ -323,7 +295,7 @@ def test_without_a_text_there_is_no_score(vilt: Path) -> None:
 
 
 def test_two_models_stand_in_one_recipe(vilt: Path, internvl: Path, tmp_path: Path) -> None:
-    recipe = matching(vilt, pools.write_tars(tmp_path / "in", pools.pairs(5), 1), "read_webdataset")
+    recipe = matchers.matching(vilt, pools.write_tars(tmp_path / "in", pools.pairs(5), 1), "read_webdataset")
     second = {"id": "second", "stage": "itm", "model": str(internvl), "name": "vl", "pixels": "full"}
     nodes = [*recipe["nodes"][:-1], second, recipe["nodes"][-1]]
     pools.run({**recipe, "nodes": nodes}, tmp_path / "run")
@@ -341,126 +313,3 @@ def test_where_the_model_lies_is_not_what_it_is(vilt: Path, tmp_path: Path) -> N
     matchers.save(moved / "model.safetensors", matchers.vilt_weights(seed=1))
     assert here.identity() != there.identity()
     assert here.model_key() != there.model_key()
-
-
-# -- what is wrong is said before anything starts --
-
-
-def refused(folder: Path, **more: Any) -> str:
-    with pytest.raises(RecipeError) as error:
-        pools.planned(matching(folder, "no/*.tar", "read_webdataset", **more))
-    return str(error.value)
-
-
-def test_no_folder(tmp_path: Path) -> None:
-    said = refused(tmp_path / "none")
-    assert f"model: there is no folder {tmp_path / 'none'}" in said
-
-
-@pytest.mark.parametrize(
-    ("lost", "said"),
-    [
-        ("config.json", "cannot read {}/config.json: No such file or directory"),
-        ("vocab.txt", "{} holds no tokenizer\n  it takes one of tokenizer.json, vocab.txt"),
-        ("model.safetensors", "{} holds no weights\n  it takes one of model.safetensors"),
-    ],
-)
-def test_a_file_is_missing(lost: str, said: str, tmp_path: Path) -> None:
-    folder = matchers.write_vilt(tmp_path / "vilt")
-    (folder / lost).unlink()
-    assert said.format(folder) in refused(folder)
-
-
-def test_a_part_of_the_weights_is_missing(internvl: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "part"
-    shutil.copytree(internvl, folder)
-    (folder / "model-00002-of-00002.safetensors").unlink()
-    assert "names model-00002-of-00002.safetensors, which is not there" in refused(folder)
-
-
-def test_an_index_leads_nowhere_else(internvl: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "elsewhere"
-    shutil.copytree(internvl, folder)
-    index = {"weight_map": {"text_projection": "../internvl/model-00001-of-00002.safetensors"}}
-    matchers.write_json(folder / "model.safetensors.index.json", index)
-    assert "which is not there" in refused(folder)
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"model_type": "clip"}, "type clip, which matches no images and texts"),
-        ({"architectures": ["ViltForMaskedLM"]}, "a ViltForMaskedLM: without the head that matches"),
-    ],
-)
-def test_another_model(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
-    assert said in refused(matchers.write_vilt(tmp_path / "vilt", {**matchers.VILT, **changed}))
-
-
-def test_chat_models_of_the_name_and_adapters(internvl: Path, tmp_path: Path) -> None:
-    chat = {key: value for key, value in matchers.INTERNVL.items() if key != "qllama_config"}
-    assert "type internvl, which matches no" in refused(matchers.write_internvl(tmp_path / "chat", chat))
-    tuned = matchers.write_internvl(tmp_path / "tuned", {**matchers.INTERNVL, "use_backbone_lora": 128})
-    assert "adapters beside its weights (use_backbone_lora)" in refused(tuned)
-
-
-def test_pixels_that_the_decode_does_not_give(tmp_path: Path) -> None:
-    folder = matchers.write_vilt(tmp_path / "vilt")
-    matchers.write_json(folder / "preprocessor_config.json", {"size": {"shortest_edge": 384}})
-    assert "wants images of 384 pixels a side" in refused(folder)
-    tars = pools.write_tars(tmp_path / "in", pools.pairs(1), 1)
-    pools.planned(matching(folder, tars, "read_webdataset", pixels="full"))
-
-
-@pytest.mark.parametrize(("family", "package"), [("vilt", "transformers"), ("internvl", "sentencepiece")])
-def test_a_package_is_missing(
-    family: str, package: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = request.getfixturevalue(family)
-    there = model_folder.find_spec
-    monkeypatch.setattr(model_folder, "find_spec", lambda name: None if name == package else there(name))
-    said = refused(folder)
-    assert f"needs {package}, not installed here" in said
-    assert "pip install 'mmcurate[clip]'" in said
-
-
-# -- weights that are not what config.json says are never run --
-
-
-def test_weights_without_the_head_are_refused(tmp_path: Path) -> None:
-    weights = matchers.vilt_weights()
-    del weights["rank_output.weight"]
-    folder = matchers.write_vilt(tmp_path / "headless", weights=weights)
-    with pytest.raises(RecipeError, match="lacks 1 weights of a ViltForImageAndTextRetrieval: rank_output"):
-        matcher(str(folder), "auto").load("fp32", gpu=False)
-
-
-@pytest.mark.parametrize("changed", [{"clip_embed_dim": 16}, {"vision_config": {"num_hidden_layers": 3}}])
-def test_weights_of_another_shape_are_refused(
-    changed: dict[str, Any], internvl: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "other"
-    shutil.copytree(internvl, folder)
-    config = json.loads((folder / "config.json").read_text())
-    vision = {**config["vision_config"], **changed.get("vision_config", {})}
-    matchers.write_json(folder / "config.json", {**config, **changed, "vision_config": vision})
-    with pytest.raises(RecipeError, match="holds other weights than its"):
-        matcher(str(folder), "auto").load("fp32", gpu=False)
-
-
-class _Trap:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("sprung"),)
-
-
-@pytest.mark.parametrize("family", ["vilt", "internvl"])
-def test_weights_that_would_run_code_are_refused(
-    family: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "trap"
-    shutil.copytree(request.getfixturevalue(family), folder, ignore=shutil.ignore_patterns("*.safetensors*"))
-    torch.save({"x": _Trap()}, folder / "pytorch_model.bin")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecipeError, match="holds more than tensors, and is not loaded"):
-        matcher(str(folder), "auto").load("fp32", gpu=False)
-    assert not Path("sprung").exists()
