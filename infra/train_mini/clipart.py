@@ -99,7 +99,8 @@ def block(cache: Path, span: tuple[int, int]) -> Block:
         names = (drawing.series(), " ".join(sorted(drawing.tags)), drawing.description.casefold()[:80])
         row[:3] = [zlib.crc32(name.encode("utf-8", "replace")) if len(name) > 1 else -1 for name in names]
     alike = -1 - np.arange(*span)
-    return Block(np.stack(images), keys, alike, np.zeros(shape, np.uint8), lengths.reshape(shape), tokens)
+    cells = np.zeros((len(images), 0), np.uint8)
+    return Block(np.stack(images), keys, alike, cells, np.zeros(shape, np.uint8), lengths.reshape(shape), tokens)
 
 
 def maker(cache: Path) -> Any:

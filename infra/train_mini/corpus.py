@@ -26,6 +26,7 @@ class Corpus:
     images: npt.NDArray[np.uint8]  # (n, SIZE, SIZE, 3)
     keys: npt.NDArray[np.int64]  # this and the next: see scenes.Block
     alike: npt.NDArray[np.int64]
+    cells: npt.NDArray[np.uint8]
     kinds: npt.NDArray[np.uint8]
     lengths: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int64]
@@ -56,7 +57,7 @@ def write(folder: Path, count: int, make: Callable[[tuple[int, int]], Block]) ->
         np.ascontiguousarray(tokens).view(np.dtype((np.void, tokens.dtype.itemsize * FEATURES))).reshape(-1)
     )
     _, first, numbers = np.unique(flat, return_index=True, return_inverse=True)
-    fields = ("keys", "alike", "kinds", "lengths")
+    fields = ("keys", "alike", "cells", "kinds", "lengths")
     named = {field: np.concatenate([getattr(made, field) for made in rest]) for field in fields}
     np.savez(
         folder / "rest.npz", tokens=numbers.astype(np.int32), table=tokens[first].astype(np.int64), **named
@@ -71,7 +72,7 @@ def read(folder: Path) -> Corpus:
     starts = (ends - lengths.reshape(-1)).reshape(lengths.shape)
     images = np.load(folder / "images.npy", mmap_mode="r")
     return Corpus(
-        images, rest["keys"], rest["alike"], rest["kinds"], lengths, starts, rest["tokens"], rest["table"]
+        images, rest["keys"], rest["alike"], rest["cells"], rest["kinds"], lengths, starts, rest["tokens"], rest["table"]
     )
 
 

@@ -63,15 +63,17 @@ class ImageTower(nn.Module):
         self.hidden = Dense(2 * c + PLACES * 36, 512)
         self.out = Dense(512, DIM)
 
-    def read(self, pixels: Tensor) -> Tensor:
-        """Up to the hidden layer: (n, 512), not negative."""
-        x = pixels.permute(0, 3, 1, 2).float() / 64 - 2
-        x = self.layers(self.stem(x))
+    def map(self, pixels: Tensor) -> Tensor:
+        """The last map: (n, 192, 6, 6)."""
+        return self.layers(self.stem(pixels.permute(0, 3, 1, 2).float() / 64 - 2))  # type: ignore[no-any-return]
+
+    def read(self, x: Tensor) -> Tensor:
+        """From the last map to the hidden layer: (n, 512), not negative."""
         read = (x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), self.places(x).flatten(1))
         return F.relu(self.hidden(torch.cat(read, dim=1)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return unit(self.out(self.read(pixels)))
+        return unit(self.out(self.read(self.map(pixels))))
 
 
 class Dense(nn.Module):

@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from curate.demo.captions import Content, Focus, caption
 from curate.demo.charts import Chart, Sign
-from curate.demo.content import draw, make, wrong
+from curate.demo.classes import CLASSES
+from curate.demo.colours import OBJECT_COLOURS
+from curate.demo.content import draw, make, objects_of, wrong
 from curate.demo.rng import stream
 from curate.demo.scenes import Scene
 from stages.common.encoder_mini import FEATURES, TOKENS, Mini
@@ -26,6 +28,8 @@ from stages.common.encoder_mini import FEATURES, TOKENS, Mini
 SEED = "train mini"  # no pool has it: theirs are numbers
 POSITIVES, NEGATIVES = 6, 8
 KEYS = 8
+GRID = 6  # as the image tower's last map
+NAMES = (*CLASSES, *OBJECT_COLOURS)
 NEEDS = (("", 0.7), ("relation", 0.16), ("count", 0.14))
 LANGUAGES = (("en", 0.35), ("zh", 0.17), ("de", 0.13), ("fr", 0.12), ("es", 0.12), ("ja", 0.11))
 KINDS = ("none", "object", "attribute", "count", "relation", "value", "other")
@@ -37,6 +41,7 @@ class Block(NamedTuple):
     images: npt.NDArray[np.uint8]  # (n, SIZE, SIZE, 3)
     keys: npt.NDArray[np.int64]  # (n, KEYS): who shares one may be truly described by the other's caption
     alike: npt.NDArray[np.int64]  # (n,): who has the same one differs in little that can be seen at this size
+    cells: npt.NDArray[np.uint8]  # (n, ...): what stands where, as bits (`cells_of`)
     kinds: npt.NDArray[np.uint8]  # (n, POSITIVES + NEGATIVES): 0 true or absent, else what is false
     lengths: npt.NDArray[np.uint8]  # the same shape, tokens; 0 absent
     tokens: npt.NDArray[np.uint16]  # (sum of lengths, FEATURES)
@@ -45,7 +50,7 @@ class Block(NamedTuple):
 def block(span: tuple[int, int]) -> Block:
     """The samples from `start` up to `stop`."""
     front = Mini().front()
-    images, keys, alike, kinds, texts = [], [], [], [], []
+    images, keys, alike, cells, kinds, texts = [], [], [], [], [], []
     for number in range(*span):
         rng = stream(SEED, number)
         need = rng.choices([n for n, _ in NEEDS], [w for _, w in NEEDS])[0]
@@ -56,6 +61,7 @@ def block(span: tuple[int, int]) -> Block:
         images.append(front.pixels(np.asarray(picture)))
         keys.append(keys_of(content))
         alike.append(alike_of(content, number))
+        cells.append(cells_of(content))
         true = [_true(content, rng) for _ in range(POSITIVES)]
         false = [_false(content, rng, set(true)) for _ in range(NEGATIVES)]
         texts += [*true, *(text for _, text in false)]
@@ -66,6 +72,7 @@ def block(span: tuple[int, int]) -> Block:
         np.stack(images),
         np.stack(keys),
         np.array(alike, np.int64),
+        np.stack(cells),
         np.array(kinds, np.uint8),
         lengths.reshape(shape),
         tokens,
@@ -146,6 +153,22 @@ def keys_of(content: Content) -> npt.NDArray[np.int64]:
     found = np.full(KEYS, -1, dtype=np.int64)
     found[: len(names)] = [key_of(name) for name in names[:KEYS]]
     return found
+
+
+def cells_of(content: Content) -> npt.NDArray[np.uint8]:
+    """Bits (GRID, GRID, NAMES), packed: the class and colour of an object, in the cell of its centre and in
+    those whose centre is in the middle of its box."""
+    found = np.zeros((GRID, GRID, len(NAMES)), dtype=bool)
+    along = (np.arange(GRID) + 0.5) / GRID
+    for item in objects_of(content):
+        x1, y1, x2, y2 = np.array(item["box"]) / np.tile(content.size, 2)
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        inside = (abs(along - y) < 0.3 * (y2 - y1))[:, None] & (abs(along - x) < 0.3 * (x2 - x1))
+        inside[min(GRID - 1, max(0, int(y * GRID))), min(GRID - 1, max(0, int(x * GRID)))] = True
+        for name in (item["class"], item["color"]):
+            if name in NAMES:
+                found[inside, NAMES.index(name)] = True
+    return np.packbits(found)
 
 
 def key_of(name: str) -> int:

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from corpus import Corpus, read
-from model import ImageTower, TextTower
-from scenes import KINDS, NEGATIVES, POSITIVES, key_of
+from model import WIDTHS, ImageTower, TextTower
+from scenes import GRID, KINDS, NAMES, NEGATIVES, POSITIVES, key_of
 from torch import Tensor, multiprocessing, nn
 from torch.nn import functional as F
 
@@ -41,7 +41,7 @@ OWN = {
     "value": 0.05,
     "other": 0.3,
 }
-ALIKE, NAMES = 0.03, 0.2  # weights: a pair of those alike; the auxiliary head
+ALIKE, NAMED, PLACED = 0.03, 0.1, 0.1  # weights: a pair of those alike; the auxiliary heads
 
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -83,12 +83,14 @@ class Batches:
         weights, own = _weights(keys, alike), np.array([OWN[kind] for kind in KINDS])[kinds]
         places = np.searchsorted(self.things, self.scenes.keys[ours])
         labels = self.names[places].max(axis=1)
+        cells = np.unpackbits(self.scenes.cells[ours], axis=1, count=GRID * GRID * len(NAMES))
         return {
             "images": torch.from_numpy(np.concatenate(images)),
             **_padded(parts),
             "weights": torch.from_numpy(weights.astype(np.float32)),
             "own": torch.from_numpy(own.astype(np.float32)),
-            "labels": torch.from_numpy(labels.astype(np.float32)),
+            "labels": torch.from_numpy(labels),
+            "cells": torch.from_numpy(cells.reshape(SCENES, GRID, GRID, len(NAMES)).astype(np.float32)),
         }
 
     def _deal(self, samples: Ints, step: int, size: int) -> Ints:
@@ -168,6 +170,9 @@ class Net(nn.Module):
         super().__init__()
         self.image, self.text = ImageTower(), TextTower()
         self.names = nn.Linear(self.image.hidden.bias.shape[0], names)
+        self.cells = nn.Conv2d(WIDTHS[-1], len(NAMES), 1)
+        for head in (self.names, self.cells):
+            nn.init.constant_(head.bias, -4.0)  # most are not there
         self.scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.shift = nn.Parameter(torch.tensor(-6.0))
 
@@ -221,7 +226,7 @@ def _cycle(
     ]
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
     rates = [group["lr"] for group in optimizer.param_groups]
-    done, started, seen = 0.0, time.perf_counter(), np.zeros(5)
+    done, started, seen = 0.0, time.perf_counter(), np.zeros(6)
     for step in range(first, first + steps):
         losses = _forward(net, batches, WORKERS * step + rank)
         optimizer.zero_grad()
@@ -247,11 +252,13 @@ def _forward(net: Net, batches: Batches, number: int) -> tuple[Tensor, ...]:
     pixels = batch["images"]
     pixels = torch.cat([pixels[:SCENES], augmented(pixels[SCENES:], number)])
     with torch.autocast("cpu", torch.bfloat16):
-        hidden = net.image.read(pixels)
+        seen = net.image.map(pixels)
+        placed = net.cells(seen[:SCENES]).permute(0, 2, 3, 1)
+        hidden = net.image.read(seen)
         told = texts(net.text, batches.table, batch["tokens"], batch["mask"])
         named = net.names(hidden[:SCENES])
         shown = F.normalize(net.image.out(hidden).float(), dim=1)
-    return _losses(shown, told, net.scale.exp(), net.shift, batch, named.float())
+    return _losses(shown, told, net.scale.exp(), net.shift, batch, named.float(), placed.float())
 
 
 def _average(gradients: list[Tensor]) -> None:
@@ -267,14 +274,20 @@ def _tell(step: int, spent: float, seen: npt.NDArray[np.float64], net: Net) -> N
     means = " ".join(f"{mean:.3f}" for mean in seen[1:] / seen[0])
     scale, shift = float(net.scale.detach().exp()), float(net.shift.detach())
     print(
-        f"{step:6d} {spent:6.0f} s  pairs, nearest, own, names: {means}  {scale:.2f} {shift:.2f}", flush=True
+        f"{step:6d} {spent:6.0f} s  pairs, nearest, own, names, places: {means}  {scale:.2f} {shift:.2f}", flush=True
     )
 
 
 def _losses(
-    shown: Tensor, told: Tensor, scale: Tensor, shift: Tensor, batch: dict[str, Tensor], named: Tensor
+    shown: Tensor,
+    told: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    batch: dict[str, Tensor],
+    named: Tensor,
+    placed: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Sigmoid over all pairs, softmax over the same, sigmoid over own false captions, names."""
+    """Sigmoid over all pairs, softmax over the same, sigmoid over own false captions, names, names in places."""
     count = len(shown)
     cosines = shown @ told.T  # (images, true captions then FALSE blocks of false ones)
     weights = torch.cat([batch["weights"], _of_false(batch["weights"], batch["own"])], dim=1)
@@ -286,7 +299,8 @@ def _losses(
     each = torch.arange(count)
     nearest = F.cross_entropy(chosen, each) + F.cross_entropy(chosen[:, :count].T, each)
     naming = F.binary_cross_entropy_with_logits(named, batch["labels"], reduction="sum") / SCENES
-    return (asked * weights).sum() / count, nearest, (asked * own).sum() / count, NAMES * naming
+    placing = F.binary_cross_entropy_with_logits(placed, batch["cells"], reduction="sum") / SCENES
+    return (asked * weights).sum() / count, nearest, (asked * own).sum() / count, NAMED * naming, PLACED * placing
 
 
 def _of_false(weights: Tensor, own: Tensor) -> Tensor:

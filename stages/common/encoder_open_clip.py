@@ -11,7 +11,7 @@ import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +71,7 @@ class OpenClip:
 
     def front(self) -> Front:
         """On a worker: nothing of the model is built."""
-        source = self.source()
-        return _Front(source, _tokenizer(source))
+        return _Front(self.source())
 
     def towers(self, precision: Precision, gpu: bool) -> Towers:
         """All weights are cast; torch sums in float32 within a layer."""
@@ -85,12 +84,22 @@ class OpenClip:
 class _Front:
     """See `Front`."""
 
-    def __init__(self, source: Source, tokenizer: Any) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._resize = source.resize
-        self._tokenizer = tokenizer
-        self._first_words = dict(getattr(tokenizer, "cache", {}))  # the special ones
+        if source.text.get("hf_tokenizer_name"):
+            # a file that is missing is told at once; CLIP's own tokenizer is in the package
+            self._tokenizer = _tokenizer(source)
         # each call sets padding and length in the tokenizer itself
         self._lock = threading.Lock()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return _tokenizer(self._source)  # half a second, and images need none
+
+    @cached_property
+    def _first_words(self) -> dict[Any, Any]:
+        return dict(getattr(self._tokenizer, "cache", {}))  # the special ones
 
     def pixels(self, frame: Frame) -> Frame:
         """As the model's own transform up to ToTensor."""
@@ -101,9 +110,10 @@ class _Front:
         if not texts:
             return {"tokens": np.zeros((0, self._tokenizer.context_length), dtype=np.int64)}
         with self._lock:
+            known = self._first_words  # looked at before the first text
             found = self._tokenizer([text[:_LONGEST_TEXT] for text in texts]).numpy()
             if len(getattr(self._tokenizer, "cache", ())) > _KNOWN_WORDS:
-                self._tokenizer.cache = dict(self._first_words)
+                self._tokenizer.cache = dict(known)
         return {"tokens": found.astype(np.int64, copy=False)}
 
 

@@ -10,7 +10,7 @@ HF, INTERNVL_C = "hf:", "internvl-c:"
 
 
 def encoder(model: str, weights: str) -> Encoder:
-    """`mini`; `hf:FOLDER` of transformers; `internvl-c:FOLDER`; else open_clip's, a name or `local-dir:FOLDER`.
+    """`mini`; `hf:FOLDER` of transformers; `internvl-c:FOLDER`; else open_clip's: a name, `local-dir:FOLDER`.
 
     Only open_clip's names take `weights`.
     """

@@ -42,9 +42,10 @@ class Clip(Map):
 
     `model` is `mini` (ours, shipped, for the demo and for tests), a name of open_clip with `weights` (a tag
     of its list, a file or a folder), `local-dir:FOLDER` of open_clip, `hf:FOLDER` of transformers (CLIP,
-    SigLIP, Chinese-CLIP, AltCLIP), or `internvl-c:FOLDER`. Images go through the model's own transform, from the canonical decode or, with
-    `pixels: full`, from the undiminished one. What occurs often is encoded once. Embeddings are kept in the
-    run, so that a changed caption encodes no image, and duplicates and tags need no second pass.
+    SigLIP, Chinese-CLIP, AltCLIP), or `internvl-c:FOLDER`. Images go through the model's own transform, from
+    the canonical decode or, with `pixels: full`, from the undiminished one. What occurs often is encoded
+    once. Embeddings are kept in the run, so that a changed caption encodes no image, and duplicates and tags
+    need no second pass.
     """
 
     stage: Literal["clip"] = "clip"
