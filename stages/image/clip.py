@@ -38,7 +38,7 @@ class Clip(Map):
     What a good cosine is depends on the model: the usual bounds are 0.28 to 0.3 for OpenAI's ViT-B/32 and
     L/14 (LAION-400M, arXiv 2111.02114; LAION-5B, arXiv 2210.08402), around 0.1 for SigLIP, 0.15 to 0.2 for
     images in documents (MMC4). run.json holds the percentiles of each run; a bound may be one of them
-    (`{image_clip: {min_quantile: 0.3}}` keeps the best 70 %, as DataComp does, arXiv 2304.14108).
+    (`{image_clip: {min_quantile: 0.7}}` keeps the best 30 %, DataComp's baseline, arXiv 2304.14108).
 
     `model` is `mini` (ours, shipped, for the demo and for tests), a name of open_clip with `weights` (a tag
     of its list, a file or a folder), `local-dir:FOLDER` of open_clip, `hf:FOLDER` of transformers (CLIP,
