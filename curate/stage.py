@@ -180,8 +180,11 @@ class Map(Stage):
         return frozenset()
 
     def scores(self) -> frozenset[str]:
-        """Those of `writes()` whose percentiles run.json tells: numbers that people set bounds by."""
-        return frozenset()
+        """Those of `writes()` whose percentiles run.json tells: numbers that people set bounds by.
+
+        All that are no whole numbers, unless the stage says otherwise.
+        """
+        return frozenset(f.name for f in self.writes() if pa.types.is_floating(f.type))
 
     def quantiles(self) -> Mapping[str, Quantile]:
         """Quantiles that it must know before it opens, by names of its own (`keep`: the reasons).

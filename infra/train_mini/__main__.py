@@ -19,6 +19,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -29,9 +30,12 @@ import evaluate  # noqa: E402
 import export  # noqa: E402
 import numpy as np  # noqa: E402
 import scenes  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 import train  # noqa: E402
 
 from stages.common.encoder_mini import Mini  # noqa: E402
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 SCENES = 120_000
 CYCLES = (1000, 3000)  # steps
@@ -54,16 +58,17 @@ def prepare(cache: Path, work: Path) -> None:
     corpus.write(work / "clipart", len(clipart.drawings(cache)), clipart.maker(cache))
 
 
-def test_drawings(cache: Path, drawings: corpus.Corpus) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Which clip art is for the test."""
+def split(cache: Path, drawings: corpus.Corpus) -> tuple[Ints, Ints]:
+    """Clip art to learn from, and for the test."""
     found = clipart.drawings(cache)
-    return clipart.sides(clipart.clusters(drawings.images, found), found)
+    cluster = clipart.clusters(drawings.images, found)
+    test, told = clipart.sides(cluster, found), drawings.lengths[:, 0] > 0
+    return np.flatnonzero(~test & told & clipart.few(cluster)), np.flatnonzero(test & told)
 
 
 def learn(cache: Path, work: Path) -> None:
     """Train and export."""
-    drawings = corpus.read(work / "clipart")
-    chosen = np.flatnonzero(~test_drawings(cache, drawings) & (drawings.lengths[:, 0] > 0))
+    chosen, _ = split(cache, corpus.read(work / "clipart"))
     net = train.train(work, chosen, CYCLES)
     export.export(net.image, net.text, ROOT / "stages" / "common")
 
@@ -71,7 +76,7 @@ def learn(cache: Path, work: Path) -> None:
 def tell(cache: Path, work: Path) -> None:
     """Print all figures."""
     mini = Mini()
-    chosen = np.flatnonzero(test_drawings(cache, corpus.read(work / "clipart"))).tolist()
+    chosen = split(cache, corpus.read(work / "clipart"))[1].tolist()
     seen = evaluate.embed(mini, evaluate.pool_pairs(POOL, PAIRS, held_out=False))
     bound, found = evaluate.bounds(seen)
     print("demo, another seed:", evaluate.ranking(seen.only("")), found, sep="\n")

@@ -30,6 +30,7 @@ from stages.common.encoder_mini import SIZE, Mini  # noqa: E402
 PNG = "openclipart-png/usr/share/openclipart/png"
 SVG = "openclipart-svg/usr/share/openclipart/svg"
 NEAR, LARGE, TEST_SHARE = 6, 40, 8  # bits; drawings; one cluster in so many is for the test
+MOST = 15  # drawings of a cluster to learn from: 1,400 cards of one author would be a fifth of all
 
 
 class Drawing(NamedTuple):
@@ -100,7 +101,9 @@ def block(cache: Path, span: tuple[int, int]) -> Block:
         row[:3] = [zlib.crc32(name.encode("utf-8", "replace")) if len(name) > 1 else -1 for name in names]
     alike = -1 - np.arange(*span)
     cells = np.zeros((len(images), 0), np.uint8)
-    return Block(np.stack(images), keys, alike, cells, np.zeros(shape, np.uint8), lengths.reshape(shape), tokens)
+    return Block(
+        np.stack(images), keys, alike, cells, np.zeros(shape, np.uint8), lengths.reshape(shape), tokens
+    )
 
 
 def maker(cache: Path) -> Any:
@@ -161,3 +164,12 @@ def sides(cluster: npt.NDArray[np.int64], found: tuple[Drawing, ...]) -> npt.NDA
             for one in cluster
         ]
     )
+
+
+def few(cluster: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """At most MOST drawings of each cluster, spread over it."""
+    chosen = np.zeros(len(cluster), dtype=bool)
+    for one in np.unique(cluster):
+        members = np.flatnonzero(cluster == one)
+        chosen[members[np.linspace(0, len(members) - 1, min(MOST, len(members))).astype(int)]] = True
+    return chosen

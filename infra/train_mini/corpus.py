@@ -72,7 +72,15 @@ def read(folder: Path) -> Corpus:
     starts = (ends - lengths.reshape(-1)).reshape(lengths.shape)
     images = np.load(folder / "images.npy", mmap_mode="r")
     return Corpus(
-        images, rest["keys"], rest["alike"], rest["cells"], rest["kinds"], lengths, starts, rest["tokens"], rest["table"]
+        images,
+        rest["keys"],
+        rest["alike"],
+        rest["cells"],
+        rest["kinds"],
+        lengths,
+        starts,
+        rest["tokens"],
+        rest["table"],
     )
 
 

@@ -1,8 +1,11 @@
 """The encoder `mini` in torch: two towers into one space of 256 dimensions.
 
-Image: a residual convolutional net at 96 pixels. Its last map, 6 x 6, is read three ways: the mean (how
-much), the maximum (whether at all), and a narrow copy with the places kept (where). Text: each token is the
-sum of hashed features (a bag, as fastText has it), then two transformer layers, then the mean over tokens.
+Image: a residual convolutional net at 96 pixels. Each cell of its last map, 6 x 6, says which of 39 things
+and 11 colours it sees; training tells it (`scenes.cells_of`). The map is read by its mean and maximum, the
+cells by their maximum, by place, and by pairs: the sum over cells of thing times colour (bilinear pooling,
+Lin et al. 2015, arXiv 1504.07889), so that a red car and a blue bus are not a blue car and a red bus. Text:
+each token is the sum of hashed features (a bag, as fastText has it), then two transformer layers, then the
+mean over tokens.
 
 Batch norm belongs to training; `fused` folds it into the convolutions, and that is what is exported.
 """
@@ -19,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 DIM, BUCKETS, TOKENS = 256, 16_384, 64
 WIDTHS = (32, 96, 192)
 TEXT_WIDTH, HEADS, LAYERS = 128, 4, 2
-PLACES = 48  # channels of the copy that keeps places
+THINGS, LOOKS = 39, 11  # channels of the cells: what they learn is told by `scenes.cells_of`
 
 
 class Conv(nn.Module):
@@ -59,21 +62,25 @@ class ImageTower(nn.Module):
         self.layers = nn.Sequential(
             Conv(a, a, 3), Conv(a, b, 3, 2), Residual(b), Conv(b, c, 3, 2), Residual(c)
         )
-        self.places = Conv(c, PLACES, 1)
-        self.hidden = Dense(2 * c + PLACES * 36, 512)
+        self.cells = nn.Conv2d(c, THINGS + LOOKS, 1)
+        nn.init.constant_(self.cells.bias, -4.0)  # most are in few cells
+        self.hidden = Dense(2 * c + (THINGS + LOOKS) * 37 + THINGS * LOOKS, 512)
         self.out = Dense(512, DIM)
 
     def map(self, pixels: Tensor) -> Tensor:
         """The last map: (n, 192, 6, 6)."""
         return self.layers(self.stem(pixels.permute(0, 3, 1, 2).float() / 64 - 2))  # type: ignore[no-any-return]
 
-    def read(self, x: Tensor) -> Tensor:
-        """From the last map to the hidden layer: (n, 512), not negative."""
-        read = (x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), self.places(x).flatten(1))
-        return F.relu(self.hidden(torch.cat(read, dim=1)))
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From the last map to the hidden layer, (n, 512), not negative; and the cells' logits."""
+        logits = self.cells(x)
+        cells = logits.sigmoid().flatten(2)
+        pairs = cells[:, :THINGS] @ cells[:, THINGS:].transpose(1, 2)  # a red one and a car in the same cell
+        read = (x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), cells.amax(dim=2), cells.flatten(1), pairs.flatten(1))
+        return F.relu(self.hidden(torch.cat(read, dim=1))), logits
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return unit(self.out(self.read(self.map(pixels))))
+        return unit(self.out(self.read(self.map(pixels))[0]))
 
 
 class Dense(nn.Module):

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from corpus import Corpus, read
-from model import WIDTHS, ImageTower, TextTower
+from model import LOOKS, THINGS, ImageTower, TextTower
 from scenes import GRID, KINDS, NAMES, NEGATIVES, POSITIVES, key_of
 from torch import Tensor, multiprocessing, nn
 from torch.nn import functional as F
@@ -168,18 +168,15 @@ class Net(nn.Module):
 
     def __init__(self, names: int) -> None:
         super().__init__()
+        assert len(NAMES) == THINGS + LOOKS
         self.image, self.text = ImageTower(), TextTower()
         self.names = nn.Linear(self.image.hidden.bias.shape[0], names)
-        self.cells = nn.Conv2d(WIDTHS[-1], len(NAMES), 1)
-        for head in (self.names, self.cells):
-            nn.init.constant_(head.bias, -4.0)  # most are not there
+        nn.init.constant_(self.names.bias, -4.0)  # most are not there
         self.scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.shift = nn.Parameter(torch.tensor(-6.0))
 
 
-def train(
-    work: Path, chosen: Ints, cycles: Sequence[int], seconds: float = math.inf, seed: int = 0
-) -> Net:
+def train(work: Path, chosen: Ints, cycles: Sequence[int], seconds: float = math.inf, seed: int = 0) -> Net:
     """Train on `work`'s corpora, of the clip art on `chosen`; in cycles of so many steps, each with a warm-up
     and a cosine, or shortened to so many seconds. A cycle whose end is there as `cycle<k>.pt` is not done again.
 
@@ -192,9 +189,7 @@ def train(
     return net
 
 
-def _worker(
-    rank: int, work: Path, chosen: Ints, cycles: Sequence[int], seconds: float, seed: int
-) -> None:
+def _worker(rank: int, work: Path, chosen: Ints, cycles: Sequence[int], seconds: float, seed: int) -> None:
     torch.set_num_threads(1)
     store = torch.distributed.FileStore(str(work / "meet"), WORKERS)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=WORKERS)
@@ -214,9 +209,7 @@ def _worker(
     torch.distributed.destroy_process_group()
 
 
-def _cycle(
-    net: Net, batches: Batches, rank: int, first: int, steps: int, seconds: float, work: Path
-) -> None:
+def _cycle(net: Net, batches: Batches, rank: int, first: int, steps: int, seconds: float, work: Path) -> None:
     matrices = [p for p in net.parameters() if p.ndim >= 2]
     groups = [
         {"params": [p for p in matrices if p is not net.text.table], "weight_decay": DECAY},
@@ -252,9 +245,9 @@ def _forward(net: Net, batches: Batches, number: int) -> tuple[Tensor, ...]:
     pixels = batch["images"]
     pixels = torch.cat([pixels[:SCENES], augmented(pixels[SCENES:], number)])
     with torch.autocast("cpu", torch.bfloat16):
-        seen = net.image.map(pixels)
-        placed = net.cells(seen[:SCENES]).permute(0, 2, 3, 1)
-        hidden = net.image.read(seen)
+        last = net.image.map(pixels)
+        hidden, cells = net.image.read(last)
+        placed = cells[:SCENES].permute(0, 2, 3, 1)
         told = texts(net.text, batches.table, batch["tokens"], batch["mask"])
         named = net.names(hidden[:SCENES])
         shown = F.normalize(net.image.out(hidden).float(), dim=1)
@@ -274,7 +267,8 @@ def _tell(step: int, spent: float, seen: npt.NDArray[np.float64], net: Net) -> N
     means = " ".join(f"{mean:.3f}" for mean in seen[1:] / seen[0])
     scale, shift = float(net.scale.detach().exp()), float(net.shift.detach())
     print(
-        f"{step:6d} {spent:6.0f} s  pairs, nearest, own, names, places: {means}  {scale:.2f} {shift:.2f}", flush=True
+        f"{step:6d} {spent:6.0f} s  pairs, nearest, own, names, places: {means}  {scale:.2f} {shift:.2f}",
+        flush=True,
     )
 
 
@@ -300,7 +294,13 @@ def _losses(
     nearest = F.cross_entropy(chosen, each) + F.cross_entropy(chosen[:, :count].T, each)
     naming = F.binary_cross_entropy_with_logits(named, batch["labels"], reduction="sum") / SCENES
     placing = F.binary_cross_entropy_with_logits(placed, batch["cells"], reduction="sum") / SCENES
-    return (asked * weights).sum() / count, nearest, (asked * own).sum() / count, NAMED * naming, PLACED * placing
+    return (
+        (asked * weights).sum() / count,
+        nearest,
+        (asked * own).sum() / count,
+        NAMED * naming,
+        PLACED * placing,
+    )
 
 
 def _of_false(weights: Tensor, own: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> dict[str, Any]:
-    """Many small parts, so that there is much to interrupt; pairs and documents, Groups, an Expand."""
+    """Many small parts, so that there is much to interrupt; Groups, a quantile, an Expand."""
     tars = pools.write_tars(tmp_path / "in", pools.pairs(48), 2)
     chain = pools.chain(tars, part_rows=5, shard_size=9)
     more = [
@@ -48,7 +48,9 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
         {"id": "born", "stage": "halves", "from": "furniture"},
         {"id": "sft", "stage": "write_llava", "shard_size": 5},
     ]
-    return {**chain, "nodes": [*chain["nodes"], *more]}
+    *nodes, last = chain["nodes"]
+    bound = {"id": "long", "stage": "keep", "bounds": {"text_letters": {"min_quantile": 0.2}}}
+    return {**chain, "nodes": [*nodes, bound, last, *more]}
 
 
 @pytest.fixture
