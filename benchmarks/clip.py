@@ -35,6 +35,7 @@ from curate.plan import make
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import discover
+from stages.common.torchvision_cure import cure_torchvision
 
 CORES = os.cpu_count() or 1
 BATCH = 64
@@ -50,6 +51,7 @@ def weights(model: str) -> Path:
     """Random ones, made once."""
     path = CACHE / f"{model}-random.pt"
     if not path.exists():
+        cure_torchvision()
         import open_clip
         import torch
 
@@ -76,6 +78,7 @@ def samples(shard: Path, part: int, parts: int) -> Iterator[tuple[bytes, str]]:
 
 def loop(model: str, source: Path, part: int, parts: int, batch: int, queue: object) -> None:
     """One process of the bare loop."""
+    cure_torchvision()
     import open_clip
     import torch
     from PIL import Image

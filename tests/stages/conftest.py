@@ -20,3 +20,11 @@ def image_table() -> Callable[[Sequence[bytes]], pa.Table]:
         return pa.table({BYTES: pa.array(files, pa.binary_view()), CANONICAL: pixels})
 
     return made
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> None:
+    """For tests that import open_clip, or torchvision, themselves: importable, as the stages make it."""
+    from stages.common.torchvision_cure import cure_torchvision
+
+    cure_torchvision()

@@ -112,7 +112,12 @@ def saved(model: nn.Module, path: Path) -> Path:
     elif path.suffix == ".onnx":
         width = next(t for t in state.values() if t.ndim == 2).shape[1]
         torch.onnx.export(
-            model, (torch.zeros(2, width),), str(path), dynamic_shapes=({0: "n"},), verbose=False
+            model,
+            (torch.zeros(2, width),),
+            str(path),
+            dynamo=False,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
         )
     else:
         torch.save(state, path)

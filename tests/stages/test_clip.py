@@ -17,6 +17,8 @@ from PIL import Image
 from curate.stage import Arrays
 from stages.image.clip import Clip, Cosines, ImageTower, TextTower
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 COUNT = 24
 
 

@@ -16,6 +16,8 @@ from stages.common.encoder_resize import Resize
 from stages.common.encoder_torch import TorchTowers
 from stages.common.open_clip_source import resolve
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 
 @pytest.fixture(scope="module")
 def towers() -> TorchTowers:

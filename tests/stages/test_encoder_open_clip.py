@@ -31,6 +31,8 @@ from tiny_encoders import (
 from curate.errors import RecipeError, RunError
 from stages.common.encoder_open_clip import OpenClip
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 KINDS = (
     "clip",
     "clip quickgelu",

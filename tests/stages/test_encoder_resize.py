@@ -8,6 +8,8 @@ from tiny_encoders import waves
 
 from stages.common.encoder_resize import Resize
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 SIZES = [
     (480, 640),
     (64, 64),

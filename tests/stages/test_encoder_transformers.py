@@ -20,6 +20,8 @@ from tiny_transformers import KINDS, transformers_folder
 from curate.errors import RecipeError
 from stages.common.encoder_transformers import Transformers
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 Rows = npt.NDArray[np.float32]
 
 

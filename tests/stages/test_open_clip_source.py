@@ -17,6 +17,8 @@ from stages.common.encoder_open_clip import OpenClip
 from stages.common.open_clip_names import package, published
 from stages.common.open_clip_source import resolve, weights_in
 
+pytestmark = pytest.mark.usefixtures("torchvision")
+
 CLIP = {"embed_dim": 64, "vision_cfg": {"image_size": 64}, "text_cfg": {}}
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT_CUDA = """
 import torch
 load = torch.ops.load_library
@@ -40,6 +42,8 @@ def test_open_clip_is_imported_where_it_would_fail() -> None:
 
 
 def test_what_is_whole_is_left_alone() -> None:
+    if run("import torchvision").returncode:
+        pytest.skip("this torchvision is not whole")
     code = "import torch, torchvision\nassert torchvision.extension._has_ops()\n"
     code += "boxes = torch.tensor([[0., 0., 1., 1.]])\n"
     code += "assert torchvision.ops.nms(boxes, torch.ones(1), 0.5).tolist() == [0]\n"
