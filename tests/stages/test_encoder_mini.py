@@ -22,6 +22,8 @@ pytest.importorskip("onnxruntime")
 
 ROOT = Path(__file__).parents[2]
 POOL = Pool(987_654)
+# AUC: 0.999, 1.000 and 0.98 on 5,000 pairs
+FLOOR_SHUFFLED, FLOOR_SWAPPED, FLOOR_WRONG = 0.985, 0.985, 0.93
 CLEAN, SWAPPED, WRONG = "", "swapped_caption", "wrong_object"
 
 
