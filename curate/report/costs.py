@@ -1,4 +1,4 @@
-"""What a larger run would take, by the figures of a finished one: each node's time an item, times the items."""
+"""What a larger run would take, by the figures of a finished one: time for each item, times the items."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ import corpus  # noqa: E402
 import evaluate  # noqa: E402
 import export  # noqa: E402
 import numpy as np  # noqa: E402
-import scenes  # noqa: E402
 import numpy.typing as npt  # noqa: E402
+import scenes  # noqa: E402
 import train  # noqa: E402
 
 from stages.common.encoder_mini import Mini  # noqa: E402

@@ -178,7 +178,7 @@ class Net(nn.Module):
 
 def train(work: Path, chosen: Ints, cycles: Sequence[int], seconds: float = math.inf, seed: int = 0) -> Net:
     """Train on `work`'s corpora, of the clip art on `chosen`; in cycles of so many steps, each with a warm-up
-    and a cosine, or shortened to so many seconds. A cycle whose end is there as `cycle<k>.pt` is not done again.
+    and a cosine, or shortened to so many seconds. One whose end is there (`cycle<k>.pt`) is not done again.
 
     Two processes of one thread, with gradients averaged: where cores are shared, the threads of one process
     wait for each other at each operation.
@@ -281,7 +281,7 @@ def _losses(
     named: Tensor,
     placed: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Sigmoid over all pairs, softmax over the same, sigmoid over own false captions, names, names in places."""
+    """Sigmoid over all pairs, softmax over them, sigmoid over own false captions, names, names in places."""
     count = len(shown)
     cosines = shown @ told.T  # (images, true captions then FALSE blocks of false ones)
     weights = torch.cat([batch["weights"], _of_false(batch["weights"], batch["own"])], dim=1)

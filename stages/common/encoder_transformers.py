@@ -7,7 +7,6 @@ arXiv 2211.01335), Chen et al. 2022 (AltCLIP, 2211.06679), Tschannen et al. 2025
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from curate.errors import RecipeError, nearest
 from stages.common.encoder import Facts, Frame, Front, Precision, Tokens, Towers
 from stages.common.encoder_resize import Resize
 from stages.common.encoder_torch import Batch, Ints, Parts, TorchTowers, device_of, precision_of
-from stages.common.torchvision_cure import cure_torchvision
+from stages.common.model_folder import transformers_offline
 from stages.common.weight_files import WANTED, digests, has_tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class Transformers:
 
     def _load(self) -> Any:
         self._weights()
-        auto = _imported()
+        auto = transformers_offline()
         from safetensors import SafetensorError
 
         try:
@@ -164,7 +163,7 @@ class Transformers:
     def _tokenizer(self) -> Any:
         if not has_tokenizer(Path(self.folder)):
             raise RecipeError("model", f"{self.folder} has no tokenizer", f"it must hold {WANTED}")
-        auto = _imported()
+        auto = transformers_offline()
         try:
             return auto.AutoTokenizer.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False
@@ -173,7 +172,7 @@ class Transformers:
             raise RecipeError("model", f"the tokenizer of {self.folder} cannot be loaded: {error}") from error
 
     def _processor(self) -> _Processor:
-        auto = _imported()
+        auto = transformers_offline()
         try:
             loaded = auto.AutoImageProcessor.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False, backend="pil"
@@ -247,14 +246,3 @@ def _lengths(tokens: Tokens) -> Ints:
     """Tokens before the padding, which is masked."""
     found: Ints = tokens["attention_mask"].sum(axis=1)
     return found
-
-
-def _imported() -> Any:
-    """transformers, offline: said before the hub's library reads the environment."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    cure_torchvision()
-    import transformers
-
-    quiet: Any = transformers.utils.logging.disable_progress_bar
-    quiet()
-    return transformers

@@ -1,4 +1,4 @@
-"""Models: loaded beside the map or served by processes of their own, which may die. Scores of items by samples."""
+"""Models beside the map, or in processes of their own, which may die. Samples that score their items."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_killed_copy_loses_and_doubles_nothing(tars: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("actors", [None, 1])
 def test_a_bug_in_a_model_stops_the_run_by_name(actors: int | None, tars: str, tmp_path: Path) -> None:
     weigh = {"stage": "weigh", "log": str(tmp_path / "log"), "how": "type", "needs": {"actors": actors}}
-    with pytest.raises(StageBug, match="node `weigh`: .*TypeError.* a bug of ours"):
+    with pytest.raises(StageBug, match=r"node `weigh`: .*TypeError.* a bug of ours"):
         pools.run(recipe(tars, weigh), tmp_path / "run", start=RayBackend if actors else LocalBackend)
 
 
