@@ -77,7 +77,7 @@ class Context:
         if key in self.served:  # by the processes of this segment, which are not always those of the last
             return self.served[key]
         if key not in self._models:
-            self._models[key] = stage.load(self.gpu)
+            self._models[key] = stage.load(self.gpu and stage.needs.gpus != 0)
         return self._models[key]
 
     def chain(self, segment: Segment) -> Chain:
