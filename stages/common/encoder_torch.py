@@ -52,7 +52,7 @@ def device_of(gpu: bool) -> torch.device:
 
     if gpu and not torch.cuda.is_available():
         raise RunError(
-            f"a GPU is there, but torch {torch.__version__} cannot use it: no CUDA build, or an older driver. "
+            f"a GPU is there, but torch {torch.__version__} cannot use it (no CUDA build, or an old driver). "
             "`needs: {gpus: 0}` runs the model on the CPU"
         )
     return torch.device("cuda" if gpu else "cpu")
