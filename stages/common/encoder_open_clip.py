@@ -6,7 +6,6 @@ Code: github.com/mlfoundations/open_clip. Papers: Radford et al. 2021 (arXiv 210
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from curate.errors import RecipeError
 from stages.common.encoder import Facts, Frame, Front, Precision, Tokens, Towers
 from stages.common.encoder_torch import Batch, Ints, Parts, TorchTowers, device_of, precision_of
+from stages.common.hub import go_offline
 from stages.common.open_clip_source import Source, resolve
 from stages.common.torchvision_cure import cure_torchvision
 from stages.common.weight_files import WANTED, digests
@@ -120,7 +120,7 @@ class _Front:
 def _imported(source: Source) -> Any:
     """open_clip; offline with local weights, said before the hub's library reads the environment."""
     if source.file is not None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        go_offline()
     cure_torchvision()
     import open_clip
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from curate.errors import RecipeError
+from stages.common.hub import go_offline
 from stages.common.torchvision_cure import cure_torchvision
 from stages.common.weight_files import digests
 
@@ -108,7 +108,7 @@ def require(packages: Sequence[str], what: str, field: str = "model") -> None:
 
 def transformers_offline() -> Any:
     """transformers: no progress bars, and no hub is asked for what a folder lacks."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's library is imported
+    go_offline()
     cure_torchvision()
     import transformers
 

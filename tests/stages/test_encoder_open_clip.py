@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -201,6 +201,7 @@ def test_two_threads_at_once(tiny: Made, kind: str) -> None:
     assert all(np.abs(rows - wanted[0]).max() < 1e-5 for rows in images)
 
 
+@pytest.mark.timeout(120)
 def test_texts_that_would_hold_up_the_tokenizer(tiny: Made) -> None:
     """Its time grows with the square of a word's length: a million letters would take days."""
     import open_clip
@@ -209,14 +210,10 @@ def test_texts_that_would_hold_up_the_tokenizer(tiny: Made) -> None:
     rng = np.random.default_rng(0)
     letters = "".join(map(chr, rng.integers(97, 123, 1_000_000)))
     long = ["word " * 5000, " " * 3000 + "late", "a,b;" * 900, "年" * 2000, "😂" * 600, letters[:1500]]
-    start = time.monotonic()
     front.tokens([letters, "&amp;" * 10**6, *long])
-    assert time.monotonic() - start < 10
     assert np.array_equal(front.tokens(long)["tokens"], open_clip.get_tokenizer(tiny("clip"))(long).numpy())
     front = OpenClip(tiny("siglip"), "").front()
-    start = time.monotonic()
     tokens = front.tokens(["dog " * 2_000_000, "dog " * 100])["tokens"]
-    assert time.monotonic() - start < 5
     assert np.array_equal(*tokens)
 
 
@@ -274,10 +271,11 @@ def towers(encoder: OpenClip) -> None:
 
 
 def refusal(encoder: OpenClip, step: Callable[[OpenClip], Any]) -> str:
-    start = time.monotonic()
     with pytest.raises(RecipeError) as raised:
         step(encoder)
-    assert time.monotonic() - start < 10  # nothing is asked of a hub
+    from huggingface_hub import constants
+
+    assert constants.HF_HUB_OFFLINE, "a hub would be asked"
     return str(raised.value)
 
 
@@ -295,6 +293,26 @@ def test_a_tokenizer_that_is_missing_is_told_at_once(tiny: Made, tmp_path: Path)
         OpenClip("ViT-B-16-SigLIP", str(place / "open_clip_model.safetensors")),
     ):
         assert encoder.front().tokens(["a dog"])["tokens"].shape == (1, 64)
+
+
+def test_no_hub_is_asked_though_its_library_was_imported_before(tiny: Made, tmp_path: Path) -> None:
+    place = shutil.copytree(tiny("siglip").removeprefix("local-dir:"), tmp_path / "copy")
+    (place / "tokenizer.json").unlink()
+    code = f"""
+import huggingface_hub.constants as hub
+assert not hub.HF_HUB_OFFLINE
+from curate.errors import RecipeError
+from stages.common.encoder_open_clip import OpenClip
+try:
+    OpenClip("local-dir:{place}", "").front()
+except RecipeError as error:
+    assert "must hold one of" in str(error)
+    assert hub.HF_HUB_OFFLINE
+else:
+    raise SystemExit("a tokenizer was found")
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, check=True)
 
 
 class Trap:

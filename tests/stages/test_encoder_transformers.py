@@ -6,7 +6,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,10 +161,8 @@ def towers(encoder: Transformers) -> None:
 
 def refusal(place: Path, step: Callable[[Transformers], Any] = Transformers.facts, **more: str) -> str:
     encoder = Transformers(str(place), **more)
-    start = time.monotonic()
     with pytest.raises(RecipeError) as raised:
         step(encoder)
-    assert time.monotonic() - start < 5  # nothing is asked of a hub
     assert raised.value.place == ("weights" if more else "model")
     assert more or str(place) in str(raised.value)
     return str(raised.value)
