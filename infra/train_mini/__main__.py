@@ -6,7 +6,7 @@ Usage: python infra/train_mini CACHE WORK [prepare] [train] [evaluate]
     prepare    Open Clip Art into CACHE (infra/fetch_real_data.py), then both halves of the data into WORK:
                120,000 drawings of the demo with 14 captions each (scenes.py), 6,841 pieces of clip art
                (clipart.py); 4 GB
-    train      WORK/mini.pt (train.py), then the ONNX files into the package (export.py)
+    train      WORK/cycle<k>.pt (train.py), then the ONNX files into the package (export.py)
     evaluate   the figures of docs/models.md (evaluate.py); stamps too, which are for this alone
 
 Needs torch, onnx and onnxscript. All three when none is named. Data are the same in each run; weights, on
@@ -38,7 +38,7 @@ from stages.common.encoder_mini import Mini  # noqa: E402
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 SCENES = 120_000
-CYCLES = (1000, 3000)  # steps
+CYCLES = (2500, 2000)  # steps
 POOL, PAIRS = 4242, 5000  # a pool that nobody else draws
 STEPS = ("prepare", "train", "evaluate")
 
