@@ -167,7 +167,7 @@ class Chain:
         started = time.perf_counter()
         before = int(sample.alive_rows(table).sum())
         covered, slots = self._covered(op, seen, table, prior)
-        writes = op.cells()
+        writes = op.cells
         todo = np.flatnonzero(~covered)
         if len(todo) == len(seen.slots):
             columns, verdict = self._run(op, seen, frames)
@@ -204,7 +204,7 @@ class Chain:
 
     def _run(self, op: Op, seen: View, frames: Frames | None) -> tuple[dict[str, pa.Array], pa.Array]:
         """Compute all items of a view: columns and verdicts, a value an item."""
-        writes, n = op.cells(), len(seen.slots)
+        writes, n = op.cells, len(seen.slots)
         if op.node in self.spared:
             return {f.name: pa.nulls(n, f.type) for f in writes}, pa.array([KILLED] * n, pa.string())
         self._leave_breadcrumb(op)
@@ -249,7 +249,7 @@ class Chain:
         """The stage's own function; rows on which it raises are found by bisection."""
         if id(op) not in self._opened:
             self._opened[id(op)] = self._open(op)
-        writes = op.cells()
+        writes = op.cells
         if table.num_rows == 0:
             return {f.name: pa.nulls(0, f.type) for f in writes}, pa.nulls(0, pa.string())
         opened = self._opened[id(op)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -44,6 +45,7 @@ class Op:
     def kept(self) -> bool:
         return type(self.stage).kept
 
+    @cached_property
     def cells(self) -> pa.Schema:
         """What the stage gives back: a value for each item it sees, or a list of one for each living item
         of the samples it sees."""

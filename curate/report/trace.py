@@ -29,19 +29,19 @@ def find(run: Path, wanted: str) -> list[dict[str, Any]]:
     offset. A fate is told once for each output. Where a written sample came from is not in the outputs, whose
     bytes must not depend on how the input was cut: it is looked up in RUN/state, as long as that is there.
     """
-    run_json.load(run)
+    report = run_json.load(run)
     # the many other columns are read of those few files only that have a row to tell of
     ledgers = _select(_files(run / "ledger", "*.parquet"), _match(wanted), ("__filename",))
     files = sorted({row["__filename"] for row in ledgers})
     thresholds = {
         (node["id"], told["reason"], told["dataset"]): told
-        for node in run_json.load(run)["nodes"]
+        for node in report["nodes"]
         for told in node.get("thresholds", ())
     }
     fates = [_dropped(row, thresholds) for row in _select(files, _match(wanted))]
     origins = _origins(run, wanted)
     ids = {fate["sample_id"] for fate in fates} | set(origins)
-    for output in run_json.load(run)["outputs"]:
+    for output in report["outputs"]:
         fates += _written(run / output["path"], output["id"], wanted, ids)
     sources = {f["sample_id"]: (f["dataset"], f["source"]) for f in fates if f["fate"] == "dropped"} | origins
     for fate in fates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.sample import single
+from curate.stage import CANONICAL, FULL
+
+Detail: TypeAlias = Literal["canonical", "full"]
 
 # Arrow keeps values of so many bytes within the view itself.
 _INLINE = 12
@@ -44,6 +48,11 @@ def frames(column: pa.ChunkedArray | pa.Array) -> list[npt.NDArray[np.uint8] | N
         np.frombuffer(view, dtype=np.uint8).reshape(height, width, 3) if ok and view is not None else None
         for ok, view, height, width in zip(valid, views, heights, widths, strict=True)
     ]
+
+
+def pixels_of(detail: Detail) -> str:
+    """The engine's column that a stage's `pixels:` asks for."""
+    return CANONICAL if detail == "canonical" else FULL
 
 
 def field(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:

@@ -58,18 +58,43 @@ def device_of(gpu: bool) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
+class Inputs:
+    """Arrays onto the device, pixels normalised there."""
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        import torch
+
+        self._device = device
+        self._dtype = dtype
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=device).reshape(shape)
+        self._std = torch.tensor(std, dtype=torch.float32, device=device).reshape(shape)
+
+    def normalised(self, pixels: Frame) -> torch.Tensor:
+        """As torchvision's `ToTensor` and `Normalize`, in float32 on the device; memory is channels-last."""
+        batch = self.moved(pixels).permute(0, 3, 1, 2).float()
+        return batch.div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
+
+    def moved(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """The same numbers."""
+        import torch
+
+        # a view of an Arrow buffer is read-only, which torch warns of
+        tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor
+
+
 class TorchTowers:
     """See `Towers`. Nothing is changed by a call: several threads may call at once."""
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype) -> None:
-        import torch
-
         self._parts = parts
         self._device = device
-        self._dtype = dtype
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(parts.mean, dtype=torch.float32, device=device).reshape(shape)
-        self._std = torch.tensor(parts.std, dtype=torch.float32, device=device).reshape(shape)
+        self._inputs = Inputs(parts.mean, parts.std, device, dtype)
 
     def images(self, pixels: Frame) -> Floats:
         """Embeddings of (n, size, size, 3) uint8."""
@@ -79,7 +104,7 @@ class TorchTowers:
         size = max(1, _IMAGES[self._device.type] * 224**2 // max(224**2, side**2))
         with torch.inference_mode():
             found = [
-                self._unit(self._parts.images(self._normalised(pixels[rows])))
+                self._unit(self._parts.images(self._inputs.normalised(pixels[rows])))
                 for rows in _slices(len(pixels), size)
             ]
             return self._together(found)
@@ -96,26 +121,12 @@ class TorchTowers:
             for rows in _slices(count, _TEXTS[self._device.type]):
                 chosen = order[rows]
                 width = None if lengths is None else int(lengths[chosen].max())
-                batch = {name: self._moved(ids[chosen, :width]) for name, ids in tokens.items()}
+                batch = {name: self._inputs.moved(ids[chosen, :width]) for name, ids in tokens.items()}
                 found.append(self._unit(self._parts.texts(batch)))
             sorted_ = self._together(found)
         result = np.empty_like(sorted_)
         result[order] = sorted_
         return result
-
-    def _normalised(self, pixels: Frame) -> torch.Tensor:
-        """As torchvision's `ToTensor` and `Normalize`, in float32 on the device; memory is channels-last."""
-        batch = self._moved(pixels).permute(0, 3, 1, 2).float()
-        return batch.div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
-
-    def _moved(self, array: npt.NDArray[Any]) -> torch.Tensor:
-        import torch
-
-        # a view of an Arrow buffer is read-only, which torch warns of
-        tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-        if self._device.type == "cuda":
-            return tensor.pin_memory().to(self._device, non_blocking=True)
-        return tensor
 
     def _unit(self, embeddings: torch.Tensor) -> torch.Tensor:
         import torch

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from curate.stage import Arrays, Model
 from stages.common.encoder import Frame, Precision, Tokens
 from stages.common.encoder_resize import Resize
-from stages.common.encoder_torch import device_of, precision_of
+from stages.common.encoder_torch import Inputs, device_of, precision_of
 from stages.common.matcher import MatchFacts, MatchFront
 from stages.common.model_folder import ModelFolder, require, transformers_offline
 
@@ -53,15 +53,9 @@ class Judged:
     """Scores of pairs. Only images of one size are computed together: none is padded."""
 
     def __init__(self, judge: Judge, device: torch.device, dtype: torch.dtype, at_once: int) -> None:
-        import torch
-
         self._judge = judge
-        self._device = device
-        self._dtype = dtype
+        self._inputs = Inputs(judge.mean, judge.std, device, dtype)
         self._at_once = at_once
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(judge.mean, dtype=torch.float32, device=device).reshape(shape)
-        self._std = torch.tensor(judge.std, dtype=torch.float32, device=device).reshape(shape)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         import torch
@@ -73,7 +67,7 @@ class Judged:
             for number, (height, width) in enumerate(sizes):
                 for images in self._cut(order[group[order] == number]):
                     pixels = arrays["pixels"][images, :height, :width]
-                    features = self._judge.images(self._normalised(pixels))
+                    features = self._judge.images(self._inputs.normalised(pixels))
                     for pairs, found in self._pairs(arrays, images, features):
                         scores[pairs] = found.cpu().numpy()
         return {"score": scores}
@@ -82,7 +76,6 @@ class Judged:
         self, arrays: Arrays, images: npt.NDArray[np.int64], features: torch.Tensor
     ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Positions of the pairs with these images, and their scores; texts of like length together."""
-        import torch
 
         place = np.full(len(arrays["sizes"]), -1, dtype=np.int64)
         place[images] = np.arange(len(images))
@@ -91,22 +84,13 @@ class Judged:
         own = np.flatnonzero(place[image] >= 0)
         for pairs in self._cut(own[np.argsort(lengths[own], kind="stable")]):
             width = int(lengths[pairs].max())
-            ids = self._moved(arrays["tokens"][text[pairs], :width])
-            mask = self._moved((np.arange(width) < lengths[pairs, None]).astype(np.int64))
-            chosen = features[torch.from_numpy(place[image[pairs]]).to(self._device)]
+            ids = self._inputs.moved(arrays["tokens"][text[pairs], :width])
+            mask = self._inputs.moved((np.arange(width) < lengths[pairs, None]).astype(np.int64))
+            chosen = features[self._inputs.moved(place[image[pairs]])]
             yield pairs, self._judge.match(chosen, ids, mask)
 
     def _cut(self, places: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
         return (places[i : i + self._at_once] for i in range(0, len(places), self._at_once))
-
-    def _normalised(self, pixels: Frame) -> torch.Tensor:
-        batch = self._moved(pixels).permute(0, 3, 1, 2).float()
-        return batch.div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
-
-    def _moved(self, array: npt.NDArray[Any]) -> torch.Tensor:
-        import torch
-
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
 class _Front:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import RecipeError
 from curate.sample import single
 from curate.stage import Arrays, Model, canonical
 from stages.common.encoder import Floats, Precision
@@ -57,6 +58,14 @@ class Recent:
 def vector_type(dim: int) -> pa.DataType:
     """Of an embedding column: cosines change by less than 1e-4 against float32, at half its size."""
     return pa.list_(pa.float16(), dim)
+
+
+def embedding_width(columns: pa.Schema, name: str) -> int:
+    """Numbers of an embedding; RecipeError at `embedding` where the column (item types) holds none."""
+    kind = columns.field(name).type
+    if not (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)):
+        raise RecipeError("embedding", f"{name} is no embedding: its type is {kind}")
+    return int(kind.list_size)
 
 
 def vectors(rows: npt.NDArray[np.float16], present: npt.NDArray[np.bool_], dim: int) -> pa.Array:

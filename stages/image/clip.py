@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.sample import Level, single
-from curate.stage import CANONICAL, FULL, Heavy, Map, Model, Needs, Op, Out
-from stages.common.columns import frames
+from curate.sample import Level, single, wrap
+from curate.stage import Heavy, Map, Model, Needs, Op, Out
+from stages.common.columns import Detail, frames, pixels_of
 from stages.common.encoder import Floats, Precision
 from stages.common.encoders import encoder
 from stages.common.scoring import Recent, encoder_key, load_encoder, matrix, vector_type, vectors
 
-Pixels: TypeAlias = Literal["canonical", "full"]
 _NAME = "^[a-z][a-z0-9_]*$"
 
 
@@ -61,7 +60,7 @@ class Clip(Map):
     precision: Precision = Field(
         default="auto", description="`auto`: bf16 (or fp16) on a GPU, fp32 on the CPU."
     )
-    pixels: Pixels = Field(default="canonical", description="`full`: undiminished, slower.")
+    pixels: Detail = Field(default="canonical", description="`full`: undiminished, slower.")
     name: str = Field(default="clip", pattern=_NAME, description="In the names of its columns.")
     needs: Needs = Field(default=Needs(), description="GPUs and copies of the model.")
 
@@ -130,14 +129,14 @@ class ImageTower(_Tower):
 
     level: ClassVar[Level] = "image"
 
-    pixels: Pixels
+    pixels: Detail
 
     def reads(self) -> frozenset[str]:
         return frozenset({self._source})
 
     @property
     def _source(self) -> str:
-        return CANONICAL if self.pixels == "canonical" else FULL
+        return pixels_of(self.pixels)
 
     def short_side(self) -> int:
         return encoder(self.model, self.weights).facts().image_size
@@ -233,8 +232,7 @@ class Cosines(Map):
             place = own + np.repeat(text_ends[:-1], n_images)
             original = _lists(table["text_index"])[0].take(pa.array(place, mask=own < 0))
             found = dict(zip(self.writes().names, (_scores(near), _scores(best), original), strict=True))
-            ends = pa.array(image_ends.astype(np.int32))
-            return Out({name: pa.ListArray.from_arrays(ends, values) for name, values in found.items()})
+            return Out({name: wrap(values, n_images) for name, values in found.items()})
 
         return op
 

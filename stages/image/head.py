@@ -16,7 +16,7 @@ from curate.sample import Level
 from curate.stage import Map, Op, Out
 from stages.common import head_weights
 from stages.common.head_weights import SUFFIXES, Activation, Output
-from stages.common.scoring import matrix
+from stages.common.scoring import embedding_width, matrix
 from stages.common.weight_files import digest
 
 
@@ -85,14 +85,12 @@ class Head(Map):
             raise RecipeError(
                 "weights", f"{self._path.name} is none of the forms it reads: {', '.join(SUFFIXES)}"
             )
-        kind = columns.field(self.embedding).type
-        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)):
-            raise RecipeError("embedding", f"{self.embedding} is no embedding: its type is {kind}")
+        width = embedding_width(columns, self.embedding)
         digest(self._path, "weights")
         if self._path.suffix == ".onnx":
             return
         layers = head_weights.layers(self._path, "weights")
-        self._check_shape(kind.list_size, layers[0].weight.shape[1], len(layers[-1].weight))
+        self._check_shape(width, layers[0].weight.shape[1], len(layers[-1].weight))
 
     def _check_shape(self, given: int, taken: int, outputs: int) -> None:
         if given != taken:

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field, StringConstraints
 
 from curate.sample import Level, single
-from curate.stage import CANONICAL, FULL, Heavy, Model, Op, Out, canonical
-from stages.common.columns import frames
+from curate.stage import Heavy, Model, Op, Out, canonical
+from stages.common.columns import Detail, frames, pixels_of
 from stages.common.encoder import Frame, Precision
 from stages.common.matcher import Family, matcher, packed
 
@@ -58,9 +58,7 @@ class Itm(Heavy):
     precision: Precision = Field(
         default="auto", description="`auto`: bf16 (or fp16) on a GPU, fp32 on the CPU."
     )
-    pixels: Literal["canonical", "full"] = Field(
-        default="canonical", description="`full`: undiminished, slower."
-    )
+    pixels: Detail = Field(default="canonical", description="`full`: undiminished, slower.")
     max_texts: int = Field(default=32, ge=1, description="Texts of a document that an image is judged with.")
     name: str = Field(default="itm", pattern="^[a-z][a-z0-9_]*$", description="Of its column.")
 
@@ -69,7 +67,7 @@ class Itm(Heavy):
 
     @property
     def _source(self) -> str:
-        return CANONICAL if self.pixels == "canonical" else FULL
+        return pixels_of(self.pixels)
 
     def writes(self) -> pa.Schema:
         return pa.schema([(f"image_{self.name}", pa.float32())])

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from curate.errors import RecipeError
 from curate.sample import Level, single
-from curate.stage import CANONICAL, FULL, Map, Op, Out, fingerprint
-from stages.common.columns import frames
+from curate.stage import Map, Op, Out, fingerprint
+from stages.common.columns import Detail, frames, pixels_of
 from stages.common.weight_files import digests
 
 _PACKAGE = "rapidocr"
@@ -73,16 +73,14 @@ class Ocr(Map):
     detect_only: bool = Field(default=False, description="Only how much text there is.")
     min_score: float = Field(default=0.7, ge=0, le=1, description="Of a line's reading.")
     side: int = Field(default=960, ge=64, le=4096, description="The detector's long side in pixels, at most.")
-    pixels: Literal["full", "canonical"] = Field(
-        default="full", description="`canonical`: faster, but small print is lost."
-    )
+    pixels: Detail = Field(default="full", description="`canonical`: faster, but small print is lost.")
 
     def reads(self) -> frozenset[str]:
         return frozenset({self._source})
 
     @property
     def _source(self) -> str:
-        return FULL if self.pixels == "full" else CANONICAL
+        return pixels_of(self.pixels)
 
     def writes(self) -> pa.Schema:
         area = [("image_text_area", pa.float32())]

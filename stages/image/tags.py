@@ -14,11 +14,11 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field, StringConstraints
 
 from curate.errors import RecipeError
-from curate.sample import Level
+from curate.sample import Level, wrap
 from curate.stage import Heavy, Model, Op, Out, fingerprint
 from stages.common.encoder import Floats, Front, Precision
 from stages.common.encoders import encoder
-from stages.common.scoring import encoder_key, load_encoder, matrix
+from stages.common.scoring import embedding_width, encoder_key, load_encoder, matrix
 
 _LARGEST = 16 << 20  # bytes of a vocabulary
 _TEXTS = 4096  # encoded at once, at most
@@ -91,14 +91,12 @@ class Tags(Heavy):
         return load_encoder(self.model, self.weights, self.precision, gpu)
 
     def check_columns(self, columns: pa.Schema) -> None:
-        kind = columns.field(self.embedding).type
-        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)):
-            raise RecipeError("embedding", f"{self.embedding} is no embedding: its type is {kind}")
+        width = embedding_width(columns, self.embedding)
         dim = encoder(self.model, self.weights).facts().dim
-        if kind.list_size != dim:
+        if width != dim:
             raise RecipeError(
                 "model",
-                f"{self.model} makes embeddings of {dim} numbers, {self.embedding} has {kind.list_size}",
+                f"{self.model} makes embeddings of {dim} numbers, {self.embedding} has {width}",
                 "name the model of the `clip` node that wrote it",
             )
         self._names()
@@ -135,10 +133,9 @@ class Tags(Heavy):
             shown = np.repeat(present[:, None], top, axis=1)
             if least is not None:
                 shown &= scores >= np.float32(least)
-            ends = pa.array(np.r_[0, np.cumsum(shown.sum(axis=1))].astype(np.int32))
-            mask = pa.array(~present)
+            counts, absent = shown.sum(axis=1), pa.array(~present)
             values = (words.take(pa.array(places[shown])), pa.array(scores[shown]))
-            lists = [pa.ListArray.from_arrays(ends, some, mask=mask) for some in values]
+            lists = [wrap(some, counts, absent) for some in values]
             return Out(dict(zip(tags, lists, strict=True)))
 
         return op
