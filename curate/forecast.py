@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curate import group, measure
+from curate import measure
 from curate.backends.local import LocalBackend
+from curate.election import Election
 from curate.meter import Meter
 from curate.prior import Prior
-from curate.run import Run, buckets_for
+from curate.run import Run
 from curate.segment import PartRun
 from curate.sources import Found
 from curate.steps import GroupStep, MeasureStep, Plan, Segment, WriteStep
@@ -71,8 +72,9 @@ def _unsettled(run: Run, segment: Segment, told: Mapping[str, Forecast]) -> str:
         step = run.plan.group(segment.decisions)
         parts = [item.part for item in run.items_of[step.input]]
         manifests = [run.context.part_manifest(step.input, part) for part in parts]
-        buckets = buckets_for(step, sum(m["items"][step.level] for m in manifests))
-        if parts and not group.elected(run.context, step, parts, buckets):
+        items = sum(m["items"][step.level] for m in manifests)
+        digests = [m["digest"] for m in manifests]
+        if parts and not Election(run.context, step, parts, digests, items).held():
             return step.id
     if segment.measured:
         waiting = run.plan.measure(segment.measured)

@@ -15,6 +15,7 @@ from curate import sample
 from curate.errors import RecipeError, nearest
 from curate.io.sink import Write
 from curate.io.source import Read
+from curate.linked import Linked
 from curate.pixels import Decode
 from curate.recipe import Recipe
 from curate.sample import Level, level_of
@@ -33,7 +34,7 @@ from curate.steps import (
 )
 
 # Folders of a run that are not outputs.
-_RESERVED = frozenset({"state", "ledger", "samples", "report"})
+_RESERVED = frozenset({"state", "ledger", "samples", "report", "index"})
 _INDEXES = {"image_index": pa.int32(), "text_index": pa.int32()}
 
 
@@ -149,7 +150,10 @@ class _Planner:
             self._open(Segment(id, (id,), (upstream,), expand=node, columns=self.columns[id]))
         elif isinstance(node, Group):
             upstream = self._upstream(id)
-            reads = self._reads(place, node, {*node.reads(), *(c for c, _ in node.rank())}, before, "sample")
+            own = set(node.signature().names) if isinstance(node, Linked) else set()
+            ranks = {rank.column for rank in node.rank()} - own
+            reads = self._reads(place, node, {*node.reads(), *ranks}, before, "sample")
+            self._checked(node, before, place)
             print_ = fingerprint(node.identity(), [(r, before[r].fingerprint) for r in reads])
             self.steps.append(GroupStep(id, node, upstream, node.level_(), reads, print_))
             self.columns[id] = {**before, **self._written(place, node.writes(), before, id, print_, True)}
@@ -256,12 +260,7 @@ class _Planner:
         ops = []
         for level, stage in node.by_level():
             reads = self._reads(place, stage, stage.reads(), after, level)
-            try:
-                stage.check_columns(pa.schema([(name, column.type) for name, column in after.items()]))
-            except RecipeError as error:
-                # a stage knows its own fields, not where it stands
-                told = str(error).removeprefix(f"{error.place}: ")
-                raise RecipeError(f"{place}.{error.place}", told) from error
+            self._checked(stage, after, place)
             transient = tuple(r for r in reads if r in TRANSIENT)
             self._large_enough(stage, transient, place)
             stored = tuple(r for r in reads if r not in TRANSIENT)
@@ -284,6 +283,14 @@ class _Planner:
             if "text_body" in rewrites and "messages" in after:  # which follow (`sample.put`)
                 after["messages"] = replace(after["messages"], node=id, fingerprint=print_, volatile=volatile)
         return tuple(ops), after
+
+    def _checked(self, stage: Map | Group, before: Columns, place: str) -> None:
+        try:
+            stage.check_columns(pa.schema([(name, column.type) for name, column in before.items()]))
+        except RecipeError as error:
+            # a stage knows its own fields, not where it stands
+            told = str(error).removeprefix(f"{error.place}: ")
+            raise RecipeError(f"{place}.{error.place}", told) from error
 
     def _large_enough(self, stage: Map, transient: tuple[str, ...], place: str) -> None:
         side, wanted = self.recipe.decode.short_side, stage.short_side()

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from curate.catalog import catalog, name_of
 from curate.errors import RecipeError, nearest
 from curate.io.sink import Write
@@ -99,7 +101,10 @@ def _results(stage: type[Stage]) -> dict[str, list[str]]:
     required = {f.alias or n for n, f in stage.model_fields.items() if f.is_required()}
     if required - {"path"}:
         return {}
-    example = stage.model_validate(dict.fromkeys(required, "x"))
+    try:
+        example = stage.model_validate(dict.fromkeys(required, "x"))
+    except ValidationError:  # where one of several fields must be given
+        example = stage.model_construct()
     written = example.writes().names if isinstance(example, Read | Map | Expand | Group) else []
     found = {"columns": list(written), "reasons": sorted(example.reasons())}
     return {title: names for title, names in found.items() if names}

@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate import exchange, group, ledger, measure, output
+from curate import exchange, index, ledger, measure, output
 from curate.apply import NodeStats
 from curate.backends import Backend
 from curate.commit import RunFolder, read_json, write_atomic, write_json
+from curate.election import Election
 from curate.errors import RunError, StageBug
 from curate.io.source import Part
 from curate.meter import Meter
@@ -30,7 +32,6 @@ from curate.stage import fingerprint
 from curate.steps import GroupStep, MeasureStep, Plan, Segment, Step, WriteStep
 from curate.work import Context, Job, context
 
-_GROUP_ITEMS = 200_000  # items of a bucket of a Group, about: what one task holds in memory
 _ERRORS_COUNT_FROM = 10_000
 
 
@@ -57,6 +58,7 @@ class Run:
         self.digests: dict[str, list[str]] = {}  # of the data of each segment's parts
         self.outputs: dict[str, dict[str, Any]] = {}
         self.told: dict[str, dict[str, Any]] = {}  # node -> what run.json has of it beside its figures
+        index.check(plan, self.folder.root)
         self.decoded = 0
         self.workers = 0  # cores that work at once
 
@@ -82,6 +84,7 @@ class Run:
                 self._clean()
                 for output_id in [w.id for w in self.plan.writes()]:
                     ledger.prove(output_id, self._balance(output_id))
+                index.publish_all(self.context, self.items_of, partial(self._pass, backend))
             return self._report("done", began)
 
     def _failed(self, began: float) -> Callable[..., None]:
@@ -185,15 +188,8 @@ class Run:
         self.told[step.id] = {"thresholds": found}
 
     def _tasks(self, backend: Backend, title: str) -> measure.Tasks:
-        """A pass over parts, shown as a step of the run."""
-
-        def run(arguments: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-            self.meter.step(title, len(arguments))
-            for _, result in self._map(backend, "measure", arguments):
-                yield result
-                self.meter.advance()
-
-        return run
+        """A pass that measures."""
+        return lambda arguments: (result for _, result in self._pass(backend, title, "measure", arguments))
 
     def _account(self, segment: Segment, manifest: Mapping[str, Any]) -> None:
         reused = manifest["reused_part"]
@@ -214,28 +210,26 @@ class Run:
                 )
 
     def _group(self, backend: Backend, step: GroupStep) -> None:
-        items = self.items_of[step.input]
-        if not items:
-            return
-        buckets = buckets_for(step, self.item_totals[step.input][step.level])
-        folder = self.folder.group(step.id)
-        exchange.keep_only(folder / "keys", [i.part for i in items])
-        exchange.keep_only(folder / "decisions", [f"{b:06d}" for b in range(buckets)])
-        self.meter.step(f"{step.id}: keys", len(items))
-        arguments = [{"node": step.id, "part": i.part, "number": i.number, "buckets": buckets} for i in items]
-        prints = [""] * len(items)
-        for number, sent in self._map(backend, "send_keys", arguments):
-            prints[number] = sent["fingerprint"]
-            stats = self.stats[step.id]
-            stats.reused, stats.computed = stats.reused + sent["reused"], stats.computed + sent["computed"]
-            self.meter.advance()
-        print_ = group.decisions_print(step, prints, buckets)
-        self.meter.step(f"{step.id}: electing", buckets)
-        decide = [
-            {"node": step.id, "bucket": b, "buckets": buckets, "parts": len(items), "print_": print_}
-            for b in range(buckets)
-        ]
-        for _ in self._map(backend, "decide", decide):
+        election = self.election(step)
+        election.hold(partial(self._pass, backend))
+        stats = self.stats[step.id]
+        stats.reused, stats.computed = election.reused, election.computed
+        if election.known:
+            self.told[step.id] = {"known": sum(file.items for file in election.known)}
+
+    def election(self, step: GroupStep) -> Election:
+        """A Group over the finished parts of the segment before it."""
+        parts = [item.part for item in self.items_of[step.input]]
+        items = self.item_totals[step.input][step.level]
+        return Election(self.context, step, parts, self.digests[step.input], items)
+
+    def _pass(
+        self, backend: Backend, title: str, task: str, arguments: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """One task for each of the arguments, shown as a step of the run."""
+        self.meter.step(title, len(arguments))
+        for number, result in self._map(backend, task, arguments):
+            yield number, result
             self.meter.advance()
 
     def _write(self, backend: Backend, step: WriteStep) -> None:
@@ -252,6 +246,9 @@ class Run:
             prints[number] = sent["fingerprint"]
             counts = [a + b for a, b in zip(counts, sent["counts"], strict=True)]
             self.meter.advance()
+        sent_by = dict(zip((i.part for i in items), prints, strict=True))
+        tasks, folder = partial(self._pass, backend), self.folder.write(step.id) / "rows"
+        exchange.gather(tasks, "merging rows", step.id, folder, sent_by)
         recipe = self.plan.recipe
         print_ = fingerprint(step.stage.identity(), prints, recipe.name, recipe.licence)
         done = output.published(self.context, step.id, print_)
@@ -369,11 +366,6 @@ class Run:
                 path.unlink()
         for path in self.folder.fetched.glob("*/.*.tmp"):
             path.unlink()
-
-
-def buckets_for(step: GroupStep, items: int) -> int:
-    """How many tasks an election is cut into. Edges cross buckets, so what is linked is not cut."""
-    return 1 if step.stage.linked else max(1, -(-items // _GROUP_ITEMS))
 
 
 def _most(dropped: Counter[str]) -> str:

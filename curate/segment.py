@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import exchange, ledger, measure, sample
+from curate import exchange, group, ledger, measure, sample
 from curate.apply import NodeStats, guarded
 from curate.birth import children, only_from
 from curate.commit import FORMAT, read_arrow, read_json, write_parquet
@@ -101,8 +101,7 @@ class PartRun:
         return stored is None or self._outside(stored) != self.manifest["outside"]
 
     def _decisions(self) -> pa.Table:
-        folder = self.context.folder.group(self.segment.decisions) / "decisions"
-        return exchange.read(folder, self.item.number)
+        return group.decisions(self.context, self.segment.decisions, self.item.number)
 
     def run(self) -> dict[str, Any]:
         """Finish the part, unless it is finished already. Returns its manifest with `reused_part`."""

@@ -157,6 +157,8 @@ class Map(Stage):
     kept: ClassVar[bool] = True
     # Items of its level handed over at once at most.
     batch: ClassVar[int] = 1024
+    # True where what it drops leaves a hole in the outputs behind it: no other sample changes its shard.
+    holes: ClassVar[bool] = False
     # True for what brings in bytes from outside: the engine calls `open_with`, and cuts a segment behind it.
     stores: ClassVar[bool] = False
 
@@ -267,13 +269,31 @@ class Expand(Stage):
         """On the worker: return a closure from thinned, living samples to their children."""
 
 
+class Rank(NamedTuple):
+    """One column of the order in which survivors are elected. `first`: values that come before all others,
+    the best first; among them `order` does not count."""
+
+    column: str
+    order: Literal["ascending", "descending"] = "descending"
+    first: tuple[str, ...] = ()
+
+
 class Group(Stage):
     """Sees the whole data set, but only keys and `reads()`: never image bytes.
 
-    keys -> buckets -> link (verified edges) -> connected components -> elect.
+    keys -> components of equal keys -> elect. `Linked` compares what is alike.
     """
 
-    linked: ClassVar[bool] = False
+    # True where an item may have several keys: each votes for itself, and the item is dropped (for the reason
+    # of its first key) only where all votes are to drop. Columns are those of its first key.
+    votes: ClassVar[bool] = False
+    # True where keys and signatures of survivors are written to RUN/index/<node>/, for later runs.
+    indexed: ClassVar[bool] = False
+
+    def known_runs(self) -> tuple[str, ...]:
+        """Finished runs (folders) whose index takes part: their survivors come before all others, and are not
+        decided about."""
+        return ()
 
     @abstractmethod
     def level_(self) -> Level:
@@ -283,25 +303,24 @@ class Group(Stage):
         """Columns that elect() computes, with the type of one item."""
         return pa.schema([])
 
-    def rank(self) -> tuple[tuple[str, Literal["ascending", "descending"]], ...]:
+    def rank(self) -> tuple[Rank, ...]:
         """Total order of the members of a component; the engine breaks ties by sample_id and index."""
         return ()
 
+    def check_columns(self, columns: pa.Schema) -> None:
+        """At plan time, all columns before it (item types): RecipeError where one is not as it must be."""
+        return
+
     @abstractmethod
     def keys(self, items: pa.Table) -> pa.Array:
-        """list<string>: the buckets of each item. An item without a bucket stands alone."""
-
-    def link(self, bucket: pa.Table) -> pa.Table:
-        """Verified edges (`left`, `right`: row numbers) within a bucket. Only where `linked`."""
-        return pa.table({"left": pa.array([], pa.int64()), "right": pa.array([], pa.int64())})
+        """list<string>: the keys of each item. An item without one stands alone and is not decided about."""
 
     @abstractmethod
     def elect(self, members: pa.Table) -> Out:
         """Decide for all members at once.
 
         The table is sorted by `component` (int64) and, within one, by rank: the first row of a component is
-        its best. Where `linked`, the list column `neighbours` holds the `place`s (position within the
-        component, int64) an item is verified against.
+        its best. Beside `reads()` it has `sample_id`, `shape` and `key`.
         """
 
 

@@ -7,9 +7,10 @@ arguments alone, and finds it there the next time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from curate import group, measure, output
+from curate import exchange, group, index, links, measure, output
 from curate.errors import CurateError, StageBug
 from curate.io.storage import SourceFile
 from curate.parts import Item
@@ -35,11 +36,27 @@ def publish(context: Context, **arguments: Any) -> dict[str, Any]:
     return output.publish(context, **arguments)
 
 
+def merge(context: Context, folder: str, **arguments: Any) -> dict[str, Any]:
+    """Files of many senders of an exchange as one."""
+    return exchange.merge(Path(folder), **arguments)
+
+
 TASKS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "split": split,
     "part": part,
     "send_keys": group.send_keys,
+    "send_known": group.send_known,
+    "fit_sample": links.fit_sample,
+    "fit": links.fit,
+    "prepare": links.prepare,
+    "pair": links.pair,
+    "verify": links.verify,
+    "connect": group.connect,
+    "merge": merge,
     "decide": group.decide,
+    "hand_out": group.hand_out,
+    "publish_index": index.publish_part,
+    "finish_index": index.publish,
     "measure": measure.count,
     "send_rows": output.send_rows,
     "write_shard": output.write_shard,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ from curate.plan import make
 from curate.recipe import recipe_type
 from curate.stage import Heavy, Model
 from curate.steps import Plan, Segment
+
+# (title, task, arguments) -> (number of the argument, result): a step of a run, on its workers.
+Tasks: TypeAlias = Callable[[str, str, Sequence[Mapping[str, Any]]], Iterator[tuple[int, Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True)

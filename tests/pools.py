@@ -26,7 +26,9 @@ from curate.plan import make
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import Found, discover
+from curate.stage import Group
 from curate.steps import Plan
+from stages import STAGES
 
 Recipe = Mapping[str, Any]
 ODD = ("odd_stages:STAGES",)  # the test-only stages of tests/engine
@@ -142,7 +144,8 @@ def node(report: Mapping[str, Any], id: str) -> dict[str, Any]:
 
 def computed(report: Mapping[str, Any]) -> dict[str, int]:
     """For each Map the number of items that it computed in this run, zeros left out."""
-    groups = {"exact", "linked"}  # a Group elects anew; that is no computing of cells
+    # a Group elects anew; that is no computing of cells
+    groups = {"linked"} | {str(c.model_fields["stage"].default) for c in STAGES if issubclass(c, Group)}
     return {n["id"]: n["computed"] for n in report["nodes"] if n["computed"] and n["stage"] not in groups}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sample
+from curate.linked import Linked, Prepared
 from curate.sample import Level, single
-from curate.stage import BYTES, Arrays, Born, Expand, Group, Heavy, Map, Model, Op, Out, Place, Store
+from curate.stage import BYTES, Arrays, Born, Expand, Heavy, Map, Model, Op, Out, Place, Rank, Store
 
 
 class Letters(Map):
@@ -171,14 +173,13 @@ class Halves(Expand):
         return Born(pa.table(children), pa.array(parent), ordinal, pa.array(drop, pa.string()))
 
 
-class Linked(Group):
+class Kin(Linked):
     """Texts that share an @word and whose numbers lie at most `reach` apart are of one kind.
 
     The best of a component survives; who is not verified against a survivor is elected again.
     """
 
     stage: Literal["linked"] = "linked"
-    linked: ClassVar[bool] = True
 
     reach: int = 1
     how: str = ""
@@ -195,43 +196,50 @@ class Linked(Group):
     def reasons(self) -> frozenset[str]:
         return frozenset({"kin"})
 
-    def rank(self) -> tuple[tuple[str, Literal["ascending", "descending"]], ...]:
-        return (("text_letters", "descending"),)
+    def rank(self) -> tuple[Rank, ...]:
+        return (Rank("text_letters"),)
 
-    def keys(self, items: pa.Table) -> pa.Array:
+    def signature(self) -> pa.Schema:
+        return pa.schema([("twin", pa.uint64()), ("number", pa.int64()), ("words", pa.list_(pa.string()))])
+
+    def carried(self) -> pa.Schema:
+        return pa.schema([("number", pa.int64())])
+
+    def prepare(self, items: pa.Table, fitted: Arrays) -> Prepared:
         if self.how == "keys":
             raise ValueError("no key for that")
-        found = [sorted(set(re.findall(r"@\w+", t))) for t in items["text_body"].to_pylist()]
-        return pa.array(found, pa.list_(pa.string()))
+        texts = items["text_body"].to_pylist()
+        words = [sorted(set(re.findall(r"@\w+", t))) for t in texts]
+        numbers = [int(re.search(r"\d+", t).group()) for t in texts]  # type: ignore[union-attr]
+        twins = [zlib.crc32(repr(both).encode()) for both in zip(words, numbers, strict=True)]
+        keys = [[zlib.crc32(w.encode()) for w in of] for of in words]
+        columns = {"twin": twins, "number": numbers, "words": words}
+        return Prepared(pa.table(columns, schema=self.signature()), pa.array(keys, pa.list_(pa.uint64())))
 
-    def link(self, bucket: pa.Table) -> pa.Table:
+    def link(self, bucket: pa.Table) -> Iterator[pa.Table]:
         if self.how == "link":
             raise KeyError("no link")
-        numbers = [int(re.search(r"\d+", t).group()) for t in bucket["text_body"].to_pylist()]  # type: ignore[union-attr]
-        near = [
-            (i, j)
-            for i in range(len(numbers))
-            for j in range(i + 1, len(numbers))
-            if abs(numbers[i] - numbers[j]) <= self.reach
-        ]
-        left, right = zip(*near, strict=True) if near else ((), ())
-        return pa.table({"left": pa.array(left, pa.int64()), "right": pa.array(right, pa.int64())})
+        keys = bucket["key"].to_pylist()
+        rows = range(len(keys))
+        near = [(i, j) for i in rows for j in rows[i + 1 :] if keys[i] == keys[j]]
+        for left, right in near:
+            yield pa.table({"left": pa.array([left], pa.int64()), "right": pa.array([right], pa.int64())})
+
+    def verify(self, left: pa.Table, right: pa.Table) -> pa.Array:
+        if self.how == "verify":
+            raise TypeError("no proof")
+        apart = np.abs(left["number"].to_numpy() - right["number"].to_numpy())
+        near = np.where(apart <= self.reach, 1 / (1 + apart), np.nan)
+        return pa.array(near, pa.float32(), from_pandas=True)
 
     def elect(self, members: pa.Table) -> Out:
         if self.how == "elect":
             raise IndexError("no election")
-        component = members["component"].to_pylist()
-        ids, near = members["sample_id"].to_pylist(), members["neighbours"].to_pylist()
-        start, survivors, drop, kin = 0, set(), [], []
-        for row, id in enumerate(ids):
-            if row and component[row] != component[row - 1]:
-                start = row
-            better = [start + place for place in near[row] if start + place in survivors]
-            if not better:
-                survivors.add(row)
-            drop.append("kin" if better else None)
-            kin.append(ids[min(better)] if better else id)
-        sizes = np.bincount(component)[component] if component else []
+        ids, leader = members["sample_id"].to_pylist(), members["leader"].to_pylist()
+        kin = [ids[row] for row in leader]
+        drop = ["kin" if row != place else None for place, row in enumerate(leader)]
+        component = members["component"].to_numpy()
+        sizes = np.bincount(component)[component] if len(component) else []
         reasons = pa.array(["grumpy"] * len(ids) if self.how == "reason" else drop, pa.string())
         columns = {"text_kin": pa.array(kin, pa.string()), "text_kin_size": pa.array(sizes, pa.int32())}
         if self.how == "columns":
@@ -383,4 +391,4 @@ class Places(Map):
         return op
 
 
-STAGES = (Letters, Story, Moody, MoodyImage, Halves, Linked, Amend, Bring, Weigh, Places)
+STAGES = (Letters, Story, Moody, MoodyImage, Halves, Kin, Amend, Bring, Weigh, Places)

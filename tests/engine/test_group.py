@@ -11,12 +11,9 @@ import numpy as np
 import pools
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from curate import run as runs
+from curate import election, exchange, group, links
 from curate.errors import StageBug
-from curate.group import components
 
 
 def texts(count: int = 60, seed: int = 3) -> list[str]:
@@ -47,7 +44,8 @@ def rows(said: list[str]) -> list[pools.Pair]:
 
 
 def by_hand(items: dict[str, str], reach: int) -> tuple[dict[str, str], dict[str, int]]:
-    """sample_id -> its survivor, and the size of its component: with plain Python, pair by pair."""
+    """sample_id -> its survivor, and the size of its component, of all that is linked with something: with
+    plain Python, pair by pair."""
     words = {i: set(re.findall(r"@\w+", t)) for i, t in items.items()}
     numbers = {i: int(re.search(r"\d+", t).group()) for i, t in items.items()}  # type: ignore[union-attr]
     near: dict[str, set[str]] = defaultdict(set)
@@ -57,7 +55,7 @@ def by_hand(items: dict[str, str], reach: int) -> tuple[dict[str, str], dict[str
         }
     kin, size, seen = {}, {}, set()
     for first in items:
-        if not words[first] or first in seen:
+        if not near[first] or first in seen:
             continue
         member, frontier = {first}, [first]
         while frontier:
@@ -114,10 +112,36 @@ def test_linked_groups_do_not_see_how_the_input_is_cut(tar: str, tmp_path: Path)
 def test_several_buckets_decide_like_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = pools.chain(pools.write_tars(tmp_path / "in", pools.pairs(60), 3), part_rows=9)
     pools.run(chain, tmp_path / "one")
-    monkeypatch.setattr(runs, "_GROUP_ITEMS", 7)
+    monkeypatch.setattr(election, "_GROUP_ITEMS", 7)
+    monkeypatch.setattr(exchange, "FAN", 2)
     pools.run(chain, tmp_path / "many")
     decisions = tmp_path / "many" / "state" / "groups" / "dedup" / "decisions"
     assert len(list(decisions.glob("*.arrow"))) > 5
+    assert pools.output_bytes(tmp_path / "one") == pools.output_bytes(tmp_path / "many")
+    assert pools.dead(tmp_path / "one") == pools.dead(tmp_path / "many")
+
+
+def test_linked_groups_are_cut_into_any_number_of_tasks(
+    tar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools.run(linked(tar, part_rows=7, reach=2), tmp_path / "one")
+    monkeypatch.setattr(election, "_BUCKET_BYTES", 300)
+    monkeypatch.setattr(links, "_PAIRS", 2)
+    monkeypatch.setattr(links, "_VERIFY", 3)
+    monkeypatch.setattr(group, "_MEMBERS", 10)
+    monkeypatch.setattr(exchange, "FAN", 2)
+    pools.run(linked(tar, part_rows=7, reach=2), tmp_path / "many")
+    state = tmp_path / "many" / "state" / "groups" / "kin"
+    assert len(list((state / "edges").glob("*.arrow"))) > 4
+    assert len(list((state / "pairs").glob("*.arrow"))) > len(list((state / "pairs").glob("*.json")))
+    assert len(list((state / "decisions").glob("*.arrow"))) > 2
+    merged = ("groups/kin/keys", "groups/kin/pairs", "writes/out/rows")
+    assert all(len(list((state.parents[1] / m / "merged").glob("*.arrow"))) > 3 for m in merged)
+    # and again, with few senders and nothing left of the many
+    monkeypatch.undo()
+    report = pools.run(linked(tar, part_rows=7, reach=2), tmp_path / "many")
+    assert not any((state.parents[1] / m / "merged").exists() for m in merged)
+    assert not pools.computed(report)
     assert pools.output_bytes(tmp_path / "one") == pools.output_bytes(tmp_path / "many")
     assert pools.dead(tmp_path / "one") == pools.dead(tmp_path / "many")
 
@@ -141,6 +165,33 @@ def test_a_tie_goes_to_the_smallest_id(tmp_path: Path) -> None:
     assert pools.index(tmp_path / "run", "out")["sample_id"].to_pylist() == [min(ids)]
 
 
+@pytest.mark.parametrize("first", [[], ["3", "7"]])
+def test_the_image_with_the_best_caption_survives(tmp_path: Path, first: list[str]) -> None:
+    """Rank by a column of another level, and by values that come before all others."""
+    chance = np.random.default_rng(5)
+    sizes = [int(n) for n in chance.permutation(40)]
+    copies = [pools.Pair(f"k{i:02d}", pools.picture(i % 4), "z" * (n + 1)) for i, n in enumerate(sizes)]
+    recipe = {
+        "name": "rank",
+        "nodes": [
+            {"id": "raw", "stage": "read_webdataset", "path": pools.write_tars(tmp_path / "in", copies, 3)},
+            {"id": "hash", "stage": "sha256"},
+            {"id": "words", "stage": "letters"},
+            {
+                "id": "dedup",
+                "stage": "exact",
+                "key": "image_sha256",
+                "prefer": [{"column": "text_letters", "first": first}],
+            },
+            {"id": "out", "stage": "write_webdataset"},
+        ],
+    }
+    pools.run(recipe, tmp_path / "run")
+    of_image = [[n + 1 for n in sizes[i::4]] for i in range(4)]
+    best = [max(lengths, key=lambda n: (str(n) in first, n)) for lengths in of_image]
+    assert sorted(pools.index(tmp_path / "run", "out")["text_letters"].to_pylist()) == sorted(best)
+
+
 def test_of_twins_one_survives(tmp_path: Path) -> None:
     """The same sample in two shards: rows with one id, each with a fate of its own."""
     one = pools.pairs(6)
@@ -156,24 +207,11 @@ def test_of_twins_one_survives(tmp_path: Path) -> None:
     assert {r["sample_id"] for r in duplicates} <= written.keys()
 
 
-@pytest.mark.parametrize("how", ["keys", "link", "elect", "reason", "columns"])
+@pytest.mark.parametrize("how", ["keys", "link", "verify", "elect", "reason", "columns"])
 def test_a_group_that_fails_is_named(tar: str, tmp_path: Path, how: str) -> None:
     with pytest.raises(StageBug, match="node `kin`") as caught:
         pools.run(linked(tar, how=how), tmp_path / "run")
     assert caught.value.sample_ids
-
-
-@given(st.data())
-def test_connected_components(data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, 30))
-    node = st.integers(0, n - 1)
-    edges = data.draw(st.lists(st.tuples(node, node), max_size=40))
-    label = components(n, np.array(edges, dtype=np.int64).reshape(-1, 2))
-    expected = list(range(n))
-    for _ in range(n):  # the slow way: hand the smaller number on until nothing moves
-        for a, b in edges:
-            expected[a] = expected[b] = min(expected[a], expected[b])
-    assert label.tolist() == expected
 
 
 def stories(pages: str, cap: int) -> pools.Recipe:
