@@ -16,7 +16,7 @@ from curate import exchange, sample
 from curate.commit import FORMAT, read_json, sha256_file, write_atomic, write_json
 from curate.errors import RunError
 from curate.io.sink import Shard
-from curate.parts import survivors
+from curate.parts import holes, survivors
 from curate.sample import Ints
 from curate.stage import fingerprint
 from curate.steps import WriteStep
@@ -45,7 +45,11 @@ def send_rows(
         return done
     wanted = step.stage.columns()
     columns = frozenset(step.schema.names) if wanted is None else wanted
-    table = survivors(context, (step.input, part), columns | {"sample_id", "source", "dataset", "layout"})
+    columns |= {"sample_id", "source", "dataset", "layout"}
+    table = survivors(context, (step.input, part), columns)
+    out = holes(context, (step.input, part), columns)
+    hole = np.repeat([False, True], [table.num_rows, out.num_rows])
+    table = pa.concat_tables([table, out]).combine_chunks().append_column("hole", pa.array(hole))
     n = table.num_rows
     if step.stage.order == "source":
         keys = np.zeros(n, dtype=np.uint64)
@@ -78,14 +82,42 @@ def write_shard(
         return {"samples": known["samples"]}
     tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
     rows = _with_twins(pa.concat_tables(tables)).slice(start, stop - start)
-    rows = rows.combine_chunks().drop_columns(list(_ORDER))
+    missing = int(pc.sum(rows["hole"]).as_py() or 0)
+    rows = rows.filter(pc.invert(rows["hole"])).combine_chunks().drop_columns([*_ORDER, "hole"])
     building.mkdir(parents=True, exist_ok=True)
-    made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
-    files = {f: _facts(building / f) for f in made.files}
-    note = {"samples": made.samples, "images": made.images, "files": files, "fingerprint": print_}
+    content = fingerprint(FORMAT, step.stage.identity(), step.schema.to_string(), exchange.digest(rows))
+    note = _unchanged(context, node, name, content)
+    if note is None:
+        made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
+        files = {f: _facts(building / f) for f in made.files}
+        note = {"samples": made.samples, "images": made.images, "files": files}
+    note |= {"fingerprint": print_, "content": content, "holes": missing}
     # the list of files stays here: an output may have as many files as samples
     write_json(work / "shards" / f"{name}.json", note)
-    return {"samples": made.samples}
+    return {"samples": note["samples"]}
+
+
+def _unchanged(context: Context, node: str, name: str, content: str) -> dict[str, Any] | None:
+    """The shard of the output as it stands, where it holds just these rows; its files are linked.
+
+    What a writer removes at the end is not there any more: such a shard is written anew.
+    """
+    work = context.folder.write(node)
+    output, building = context.folder.root / node, work / "building"
+    links = work / "shards" / f"{name}.links"
+    for file in (read_json(links) or {}).get("files", ()):  # never write into a file of the output
+        (building / file).unlink(missing_ok=True)
+    note = read_json(work / "written" / f"{name}.json")
+    if note is None or note.get("content") != content:
+        return None
+    if not all((output / f).is_file() and _facts(output / f) == facts for f, facts in note["files"].items()):
+        return None
+    write_json(links, {"files": list(note["files"])})
+    for file in note["files"]:
+        (building / file).parent.mkdir(parents=True, exist_ok=True)
+        (building / file).unlink(missing_ok=True)
+        (building / file).hardlink_to(output / file)
+    return note
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -137,12 +169,14 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     building = work / "building"
     building.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict[str, Any]] = {}
+    out: dict[str, int] = {}
     made = []
     for number in range(shards):
         note = read_json(work / "shards" / f"{number:05d}.json")
         if note is None or note["fingerprint"] != print_:
             raise RunError(f"output `{node}`: shard {number} is not finished; run the same command again")
         made.append(Shard(note["samples"], note["images"], list(note["files"])))
+        out |= {f"{number:05d}": note["holes"]} if note["holes"] else {}
         known |= note["files"]
     for path in [p for p in building.rglob("*") if p.is_file()]:
         if str(path.relative_to(building)) not in known:
@@ -170,13 +204,18 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
     files = {f: known.get(f) or _facts(building / f) for f in present}
     size = sum(int(f["bytes"]) for f in files.values())
-    write_json(building / "manifest.json", {**totals, "bytes": size, "files": files, "whole": finished})
+    manifest = {**totals, "bytes": size, "files": files, "whole": finished}
+    if out:  # which shards lack samples that were taken out when their shard had its place already
+        manifest["taken_out"] = out
+    write_json(building / "manifest.json", manifest)
     # written before the swap: it vouches for no folder but the one with this manifest
-    manifest = sha256_file(building / "manifest.json")
-    result = {**totals, "bytes": size, "fingerprint": print_, "manifest": manifest}
+    digest = sha256_file(building / "manifest.json")
+    result = {**totals, "bytes": size, "fingerprint": print_, "manifest": digest}
     write_json(work / "published.json", result)
     context.folder.publish(building, context.folder.root / node)
-    shutil.rmtree(work / "shards", ignore_errors=True)
+    shutil.rmtree(work / "written", ignore_errors=True)
+    if (work / "shards").exists():
+        (work / "shards").rename(work / "written")
     return result
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from curate.commit import read_arrow
 from curate.ledger import ABSENT
+from curate.sample import single
 from curate.steps import Segment, stored_schema
 from curate.work import Context
 
@@ -42,6 +43,15 @@ def load(context: Context, segment: Segment, part: str, columns: frozenset[str] 
                 own = own.append_column(name, base[name])
     own = own.combine_chunks()
     return own.select(list(dict.fromkeys([*STATE, *wanted])))
+
+
+def holes(context: Context, upstream: tuple[str, str], columns: frozenset[str]) -> pa.Table:
+    """What would have gone on, had not a node taken it out that leaves holes; with its tombstone."""
+    segment = context.plan.segment(upstream[0])
+    table = load(context, segment, upstream[1], columns)
+    nodes = [op.node for op in segment.ops if op.stage.holes]
+    node = pc.replace_substring_regex(single(table["drop"]), pattern=":.*$", replacement="")
+    return table.filter(pc.is_in(node, value_set=pa.array(nodes, pa.string()))).combine_chunks()
 
 
 def survivors(context: Context, upstream: tuple[str, str], columns: frozenset[str] | None = None) -> pa.Table:
