@@ -7,7 +7,7 @@ import posixpath
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 from urllib.parse import urljoin
 
 import pyarrow as pa
@@ -35,6 +35,15 @@ COLUMNS = pa.schema(
 )
 # Why a page has no rows of texts and images, or its texts cannot be used.
 PAGE_REASONS = frozenset({"undecodable", "empty_page", "no_content", *HTML_REASONS} - {"empty"})
+
+# What one entry of `text_body` is.
+Texts: TypeAlias = Annotated[
+    Literal["joined", "paragraphs"],
+    Field(
+        description="`joined`: all text between two images is one; `paragraphs`: each block is one, and can "
+        "be dropped alone."
+    ),
+]
 
 MEAN_PAGES, MAX_PAGES = 64, 256  # of a part
 _REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
@@ -111,6 +120,7 @@ class ReadPages(Read):
         description="Images that are URLs: `drop` them, or `keep` those with an address of their own for a "
         "`fetch` node.",
     )
+    texts: Texts = "joined"
 
     @abstractmethod
     def find(self, path: str, raw: bytes) -> Found:
@@ -170,7 +180,7 @@ class ReadPages(Read):
         except HtmlError as problem:
             row["sample_id"] = sample_id(self.dataset(), path, [raw])
             return {**row, "drop": f"{self.id}:{page_reason(problem)}"}
-        page = found.page
+        page = found.page.in_paragraphs() if self.texts == "paragraphs" else found.page
         images = [_located(path, page, span) for span in page.images]
         # each file once, however often the page shows it; one at a time, as they may be large
         there: dict[str, bool] = {}

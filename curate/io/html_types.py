@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 HtmlReason: TypeAlias = Literal["empty", "too_large", "too_many_elements", "too_deep", "not_html"]
@@ -20,6 +21,11 @@ class HtmlError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+def _blocks(body: str) -> list[str]:
+    """Of a text without blank lines at its ends."""
+    return re.split(r"\n(?:[^\S\n]*\n)+", body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,14 @@ class Page:
     def images(self) -> tuple[ImageSpan, ...]:
         """The image spans, in reading order."""
         return tuple(span for span in self.spans if isinstance(span, ImageSpan))
+
+    def in_paragraphs(self) -> Page:
+        """The same with a text span for each of its blocks."""
+        spans: list[TextSpan | ImageSpan] = []
+        for span in self.spans:
+            blocks = [span] if isinstance(span, ImageSpan) else [TextSpan(b) for b in _blocks(span.body)]
+            spans.extend(blocks)
+        return replace(self, spans=tuple(spans))
 
     @property
     def text(self) -> str:

@@ -14,7 +14,7 @@ from pydantic import Field
 from curate.errors import RecipeError
 from curate.io.fields import clean
 from curate.io.html_extract import MAX_BYTES, OPT_OUT, extract
-from curate.io.html_pages import COLUMNS, PAGE_REASONS, Shown, page_columns, page_reason
+from curate.io.html_pages import COLUMNS, PAGE_REASONS, Shown, Texts, page_columns, page_reason
 from curate.io.html_types import HtmlError, ImageSpan, Page
 from curate.io.json_lines import check_packing
 from curate.io.local_image import Remote
@@ -54,6 +54,7 @@ class ReadWarc(Read):
     cut: Literal["drop", "keep"] = Field(
         default="drop", description="What becomes of pages that the crawler cut off (WARC-Truncated)."
     )
+    texts: Texts = "joined"
 
     def writes(self) -> pa.Schema:
         return COLUMNS.append(pa.field("url", pa.string()))  # that the page was fetched from
@@ -120,7 +121,7 @@ class ReadWarc(Read):
                 reason = page_reason(problem)
         if page is None:
             return {**row, "drop": f"{self.id}:{reason}"}
-        page = _told(page, response)
+        page = _told(page.in_paragraphs() if self.texts == "paragraphs" else page, response)
         kept = {"date": "warc-date", "record": "warc-record-id", "cut": "warc-truncated"}
         left = {name: told.get(field) for name, field in kept.items()}
         shown = [self._image(response.url, span) for span in page.images]

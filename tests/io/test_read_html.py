@@ -80,6 +80,21 @@ def test_a_page_with_local_images(tmp_path: Path) -> None:
     assert Payload({"ds": LocalStorage(tmp_path)}).fetch(["ds"] * 2, references) == [b"a", b"b"]
 
 
+def test_paragraphs_apart_say_what_they_say_together(tmp_path: Path) -> None:
+    html = page("One", "Two", '<img src="a.png">', "Three", "Four <pre>x\n\n  y</pre>", "Five")
+    files = {"a.html": html, "a.png": b"png"}
+    (joined,) = read(tmp_path, files)
+    (apart,) = read(tmp_path, files, texts="paragraphs")
+    said, layout = apart["text_body"], str(apart["layout"])
+    assert isinstance(said, list)
+    assert joined["layout"] == "tit"
+    assert layout.startswith("ttitt")
+    assert [text.split()[0] for text in said[:4]] == ["One", "Two", "Three", "Four"]
+    assert len(said) == len(layout) - 1 > 5
+    assert ["\n\n".join(said[:2]), "\n\n".join(said[2:])] == joined["text_body"]
+    assert apart["sample_id"] == joined["sample_id"]
+
+
 def test_where_images_may_lie(tmp_path: Path) -> None:
     sources = {
         "there.png": None,
