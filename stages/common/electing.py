@@ -1,0 +1,69 @@
+"""What becomes of the members of a cluster of near duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.sample import PAIR, single
+from curate.stage import Out
+from stages.common.columns import reason_where
+
+Ints = npt.NDArray[np.int64]
+
+
+def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mark: bool) -> Out:
+    """The columns `<prefix>cluster`, `survivor`, `similarity` (and `duplicate`) of members with leaders.
+
+    `members` is what `Linked` shows to `elect`. Pairs, and whole samples, are `duplicate` unless they lead.
+    Items of documents (`items`, and the shape is no pair's) have no survivor: where a leader's cluster occurs
+    in more than `max_documents` of them, all its members are `boilerplate`. A leader without followers has
+    no cluster. With `mark` nothing is dropped, but a column says what would have been.
+    """
+    leader: Ints = single(members["leader"]).to_numpy()
+    rows = len(leader)
+    several = np.bincount(leader, minlength=rows)[leader] > 1
+    ids = single(members["sample_id"])
+    pair = single(pc.equal(members["shape"], PAIR)).to_numpy(zero_copy_only=False)
+    elects = pair if items else np.ones(rows, dtype=bool)
+    loses = several & elects & (leader != np.arange(rows))
+    furniture = np.zeros(rows, dtype=bool)
+    capped = np.flatnonzero(several & ~elects)
+    if len(capped):
+        furniture[capped] = distinct_samples(ids.take(pa.array(capped)), leader[capped]) > max_documents
+    survivor = ids.take(pa.array(leader, mask=~(several & elects)))
+    columns = {
+        f"{prefix}cluster": _names(members, leader, several),
+        f"{prefix}survivor": survivor,
+        f"{prefix}similarity": single(members["similarity"]).cast(pa.float32()),
+    }
+    if mark:
+        # twins share an id, so that the survivor's does not tell them apart
+        marks = pa.array(furniture | loses, mask=~several)
+        return Out({**columns, f"{prefix}duplicate": marks})
+    drop = pc.coalesce(reason_where(furniture, "boilerplate"), reason_where(loses, "duplicate"))
+    return Out(columns, drop)
+
+
+def distinct_samples(ids: pa.Array, group: Ints) -> Ints:
+    """For each row the number of different ids in its group."""
+    codes = ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+    width = int(codes.max()) + 1
+    found: Ints = np.bincount(np.unique(group * width + codes) // width)[group]
+    return found
+
+
+def _names(members: pa.Table, leader: Ints, several: npt.NDArray[np.bool_]) -> pa.Array:
+    """A name for each cluster from what its leader is: the same in every run and for any cut of the input."""
+    leaders, place = np.unique(leader[several], return_inverse=True)
+    led = members.take(pa.array(leaders))
+    parts = led["sample_id"].to_pylist()
+    if "twin" in members.column_names:  # two items of one sample may lead
+        parts = [f"{own}:{twin}" for own, twin in zip(parts, led["twin"].to_pylist(), strict=True)]
+    names = np.full(len(leader), None, dtype=object)
+    names[several] = np.array([hashlib.sha256(p.encode()).hexdigest()[:16] for p in parts], object)[place]
+    return pa.array(names, pa.string())
