@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
+from curate.errors import RecipeError
 from curate.sample import PAIR, Level, level_of, single
-from curate.stage import Group, Out
+from curate.stage import Group, Names, Out, Rank
 from stages.common.columns import reason_where
+from stages.common.electing import distinct_samples
+from stages.common.near import Prefer
+from stages.common.normal_forms import NormalForm, normalised
 
-Order: TypeAlias = Literal["ascending", "descending"]
-Ints: TypeAlias = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 # Longer keys are replaced by their digest, so that buckets stay small.
 _LONGEST = 80
-
-
-class Prefer(BaseModel):
-    """One column of the order in which survivors are elected."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    column: str
-    order: Order = "descending"
 
 
 class Exact(Group):
@@ -41,6 +35,10 @@ class Exact(Group):
     every occurrence goes as `boilerplate` (after OBELICS, arXiv 2306.16527, which removes what occurs more
     than ten times).
 
+    `within: domain` compares only what has the same domain: with `key: text_body` and `normalise: text` that
+    finds the paragraphs that a site repeats on more than `max_documents` of its pages. An item without a
+    value there is left alone.
+
     Pairs and documents never meet: a key that occurs in both has one survivor among the pairs, and the
     documents are capped on their own. An item whose key is null is left alone.
 
@@ -49,6 +47,9 @@ class Exact(Group):
     """
 
     stage: Literal["exact"] = "exact"
+    indexed: ClassVar[bool] = True
+    # the engine knows what the runs hold
+    incidental: ClassVar[frozenset[str]] = frozenset({"known"})
 
     key: str = Field(description="The column to compare; its prefix is the level.")
     scope: Literal["pairs", "documents", "all"] = "all"
@@ -57,18 +58,47 @@ class Exact(Group):
         default="drop", description="`mark`: write columns, drop nothing."
     )
     max_documents: int = Field(default=10, ge=1, description="Documents that may share an item.")
-    normalise: Literal["none", "casefold", "nfkc"] = Field(
-        default="none", description="`casefold` ignores case and spacing, `nfkc` also width and form."
+    normalise: NormalForm = Field(
+        default="none",
+        description="`casefold` ignores case and spacing, `nfkc` also width and form, `text` also "
+        "punctuation, symbols and what is not seen; `url` how an address is written, and who was led by it.",
+    )
+    within: Names = Field(
+        default=(), description="Columns that must agree too: of the samples, or of the key's own level."
+    )
+    known: Names = Field(
+        default=(),
+        description="Folders of finished runs with a node of the same id and configuration: what they kept "
+        "comes before all that is new. Give all of them, not the last alone.",
     )
     name: str = Field(
         default="", pattern="^[a-z0-9_]*$", description="Tells the columns of two such nodes apart."
     )
 
+    @model_validator(mode="after")
+    def _one_level(self) -> Exact:
+        for name in self.within:
+            if level_of(name) not in ("sample", self.level_()):
+                raise ValueError(f"within: `{name}` is of each {level_of(name)}, and `{self.key}` is not")
+        return self
+
     def level_(self) -> Level:
         return level_of(self.key)
 
+    def known_runs(self) -> tuple[str, ...]:
+        return self.known
+
+    def check_columns(self, columns: pa.Schema) -> None:
+        for name, place in ((self.key, "key"), *((name, "within") for name in self.within)):
+            kind = columns.field(name).type if name in columns.names else pa.string()
+            if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+                raise RecipeError(place, f"`{name}` holds {kind}, which is not compared", "hash it first")
+            if place == "key" and self.normalise != "none" and not pa.types.is_string(kind):
+                raise RecipeError("normalise", f"`{name}` holds {kind}, and only text has a normal form")
+
     def reads(self) -> frozenset[str]:
-        return frozenset({self.key, "sample_id", "shape", *(p.column for p in self.prefer)})
+        prefer = (p.column for p in self.prefer)
+        return frozenset({self.key, "sample_id", "shape", *self.within, *prefer})
 
     def writes(self) -> pa.Schema:
         cluster, survivor, duplicate = self._columns()
@@ -82,11 +112,11 @@ class Exact(Group):
         elected = self.scope != "documents" or not self._items()
         return frozenset(["boilerplate"] * capped + ["duplicate"] * elected)
 
-    def rank(self) -> tuple[tuple[str, Order], ...]:
-        return tuple((p.column, p.order) for p in self.prefer)
+    def rank(self) -> tuple[Rank, ...]:
+        return tuple(p.rank() for p in self.prefer)
 
     def keys(self, items: pa.Table) -> pa.Array:
-        values = self._key(single(items[self.key]))
+        values = self._key(items)
         pairs = pc.equal(items["shape"], PAIR)
         kinds = pc.if_else(pairs, "p", "d")
         buckets = pc.binary_join_element_wise(single(kinds), values, ":")  # null where the key is
@@ -112,10 +142,10 @@ class Exact(Group):
         furniture = np.zeros(rows, dtype=bool)
         suspects = np.flatnonzero(~elects & (sizes[group] > self.max_documents))
         if len(suspects):  # twice in one document counts once
-            documents = _distinct(ids.take(pa.array(suspects)), group[suspects])
+            documents = distinct_samples(ids.take(pa.array(suspects)), group[suspects])
             furniture[suspects] = documents > self.max_documents
         survivor = ids.take(pa.array(np.where(several & elects, first[group], 0), mask=~(several & elects)))
-        names = self._cluster(single(members[self.key]), first, sizes).take(pa.array(group))
+        names = self._cluster(members, first, sizes).take(pa.array(group))
         cluster_name, survivor_name, duplicate = self._columns()
         columns = {cluster_name: names, survivor_name: survivor}
         if self.action == "mark":
@@ -133,35 +163,32 @@ class Exact(Group):
         begin = f"{prefix}{self.name}_" if self.name else prefix
         return f"{begin}cluster", f"{begin}survivor", f"{begin}duplicate"
 
-    def _key(self, values: pa.Array) -> pa.Array:
-        """The key as a string of bounded length, equal exactly where the (normalised) values are."""
-        text = values.cast(pa.string())
-        if self.normalise == "nfkc":
-            text = pc.utf8_normalize(text, "NFKC")
-        if self.normalise != "none":
-            spaced = pc.replace_substring_regex(pc.utf8_lower(text), r"[\s\p{Z}]+", " ")
-            text = pc.utf8_trim_whitespace(spaced)
-        long = pc.greater(pc.binary_length(text), _LONGEST)
-        if not pc.any(long).as_py():
-            return text
-        digests = [f"#{_digest(t)}" for t in text.filter(long).to_pylist()]
-        return pc.replace_with_mask(text, pc.fill_null(long, False), pa.array(digests, pa.string()))
+    def _key(self, table: pa.Table) -> pa.Array:
+        """What is compared, as a string of bounded length; null where the key or a column of `within` is."""
+        key = _bounded(normalised(single(table[self.key]).cast(pa.string()), self.normalise))
+        if not self.within:
+            return key
+        others = [_bounded(single(table[name]).cast(pa.string())) for name in self.within]
+        # with their lengths, so that no value can run into the next
+        told = [a for v in others for a in (pc.binary_length(v).cast(pa.string()), v)]
+        return single(pc.binary_join_element_wise(*told, key, ":"))
 
-    def _cluster(self, values: pa.Array, first: Ints, sizes: Ints) -> pa.Array:
+    def _cluster(self, members: pa.Table, first: Ints, sizes: Ints) -> pa.Array:
         """A name for each component of several members, from the key: the same in every run and data set."""
         several = sizes > 1
-        keys = self._key(values.take(pa.array(first[several]))).to_pylist()
+        keys = self._key(members.take(pa.array(first[several]))).to_pylist()
         names = np.full(len(first), None, dtype=object)
         names[several] = [_digest(key)[:16] for key in keys]
         return pa.array(names, pa.string())
 
 
-def _distinct(ids: pa.Array, group: Ints) -> Ints:
-    """For each row the number of different samples in its component."""
-    codes = ids.dictionary_encode().indices.to_numpy().astype(np.int64)
-    width = int(codes.max()) + 1
-    found: Ints = np.bincount(np.unique(group * width + codes) // width)[group]
-    return found
+def _bounded(text: pa.Array) -> pa.Array:
+    """Equal exactly where the texts are."""
+    long = pc.greater(pc.binary_length(text), _LONGEST)
+    if not pc.any(long).as_py():
+        return text
+    digests = [f"#{_digest(t)}" for t in text.filter(long).to_pylist()]
+    return pc.replace_with_mask(text, pc.fill_null(long, False), pa.array(digests, pa.string()))
 
 
 def _digest(text: str) -> str:

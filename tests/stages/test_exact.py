@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
+import by_key
 import numpy as np
+import pools
 import pyarrow as pa
 import pytest
 
+from curate.errors import RecipeError
 from stages.group.exact import Exact
 
 
@@ -22,7 +26,7 @@ def decided(stage: Exact, table: pa.Table) -> list[tuple[Any, ...]]:
     names = sorted({k[0] for k in keys if k})
     component = pa.array([names.index(k[0]) if k else None for k in keys], pa.int64())
     table = table.append_column("component", component).filter(component.is_valid())
-    order = [("component", "ascending"), *stage.rank(), ("sample_id", "ascending")]
+    order = [("component", "ascending"), *(r[:2] for r in stage.rank()), ("sample_id", "ascending")]
     table = table.sort_by(order)
     out = stage.elect(table)
     assert out.drop is not None
@@ -193,3 +197,125 @@ def test_a_million_items() -> None:
     assert time.process_time() - start < 3.0
     multiple = np.bincount(component)[1::2]
     assert out.drop.to_pylist().count("duplicate") == int(np.maximum(multiple - 1, 0).sum())
+
+
+@pytest.mark.parametrize(
+    ("same", "other"),
+    [
+        (
+            ("A red bike, by the wall!", "a RED bike  by the wall", "“A” red\u00a0bike: by the\u200b wall."),
+            "bikes",
+        ),
+        (("Straße 5", "STRASSE 5", "ｓｔｒａｓｓｅ ５"), "strase 5"),
+        (("e\u0301te\u0301", "été", "ÉTÉ"), "ete"),
+        (("co-op", "co\u00adop", "CO‑OP"), "co op"),
+        (("❤ love ❤\ufe0f", "love"), "loves"),
+        (("!!!", " !!! "), "!!"),
+        (("你好，世界。", "你好世界"), "你好 世界"),
+    ],
+)
+def test_texts_without_what_is_not_said(same: tuple[str, ...], other: str) -> None:
+    stage = Exact(key="text_body", normalise="text")
+    keys = [
+        k[0] for k in stage.keys(items([(t, "pair", t) for t in (*same, other)], "text_body")).to_pylist()
+    ]
+    assert len(set(keys[:-1])) == 1
+    assert keys[-1] != keys[0]
+
+
+def test_urls_that_lead_to_the_same() -> None:
+    urls = [
+        "https://www.example.com/a/?utm_source=x",
+        "http://example.com:80/a#b",
+        "https://example.com/b",
+        None,
+    ]
+    table = items([(str(i), "pair", url) for i, url in enumerate(urls)], "image_url")
+    found = {row[1]: row[2] for row in decided(Exact(key="image_url", normalise="url"), table)}
+    assert found == {"0": None, "1": "duplicate", "2": None}
+
+
+def test_only_what_agrees_elsewhere_is_compared() -> None:
+    rows = [
+        ("a", "pair", "x"),
+        ("b", "pair", "x"),
+        ("c", "pair", "x"),
+        ("d", "pair", "x"),
+        ("e", "pair", "x"),
+    ]
+    table = items(rows).append_column("domain", pa.array(["one", "one", "two", None, None]))
+    found = decided(Exact(key="image_sha256", within=("domain",)), table)
+    assert [row[1:3] for row in found] == [("a", None), ("b", "duplicate"), ("c", None)]
+    again = items(rows).append_column("domain", pa.array(["two"] * 5))
+    names = {row[3] for row in decided(Exact(key="image_sha256", within=("domain",)), again)}
+    assert names != {found[0][3]}, "clusters of two domains have two names"
+
+
+def test_values_of_several_columns_do_not_run_together() -> None:
+    table = items([("a", "pair", "x"), ("b", "pair", "x")])
+    for name, values in (("site", ["p:1", "p"]), ("page", ["q", "1:q"])):
+        table = table.append_column(name, pa.array(values))
+    assert {r[2] for r in decided(Exact(key="image_sha256", within=("site", "page")), table)} == {None}
+
+
+def test_a_preferred_source_comes_before_all_scores() -> None:
+    table = items([("a", "pair", "x"), ("b", "pair", "x"), ("c", "pair", "x"), ("d", "pair", "x")])
+    table = table.append_column("dataset", pa.array(["crawl", "other", "curated", "curated"]))
+    table = table.append_column("image_width", pa.array([9, 99, 5, 6]))
+    prefer = [{"column": "dataset", "first": ["curated", "crawl"]}, {"column": "image_width"}]
+    stage = Exact.model_validate({"key": "image_sha256", "prefer": prefer})
+    assert by_key.drops(stage, table) == ["duplicate", "duplicate", "duplicate", None]
+    without = by_key.drops(stage, table.slice(0, 2))
+    assert without == [None, "duplicate"]
+
+
+def test_columns_that_cannot_be_compared_are_refused() -> None:
+    columns = pa.schema(
+        [
+            ("image_embedding", pa.list_(pa.float16(), 8)),
+            ("image_width", pa.int32()),
+            ("image_sha256", pa.string()),
+        ]
+    )
+    with pytest.raises(RecipeError, match="key: `image_embedding` holds"):
+        Exact(key="image_embedding").check_columns(columns)
+    with pytest.raises(RecipeError, match="within: `image_embedding` holds"):
+        Exact(key="image_width", within=("image_embedding",)).check_columns(columns)
+    with pytest.raises(RecipeError, match="normalise: `image_width` holds int32"):
+        Exact(key="image_width", normalise="text").check_columns(columns)
+    Exact(key="image_sha256", within=("image_width",)).check_columns(columns)
+    with pytest.raises(ValueError, match="within: `image_width` is of each image"):
+        Exact(key="text_body", within=("image_width",))
+
+
+def test_what_earlier_runs_kept_comes_first(tmp_path: Path) -> None:
+    """A copy of tomorrow dies, though it is preferred; what is new stays."""
+
+    def day(path: str, *known: Path) -> pools.Recipe:
+        prefer = [{"column": "text_body", "order": "ascending"}]  # bmp comes before png
+        exact = {"stage": "exact", "key": "image_pixel_sha256", "prefer": prefer}
+        nodes = [
+            {"id": "raw", "stage": "read_webdataset", "path": path, "part_rows": 4},
+            {"stage": "sha256"},
+            {"id": "once", **exact, "known": [str(run) for run in known]},
+            {"id": "out", "stage": "write_webdataset"},
+        ]
+        return {"name": "day", "nodes": nodes}
+
+    def rows(first: int, last: int, form: str) -> list[pools.Pair]:
+        return [
+            pools.Pair(f"{form}{i}", pools.picture(i, form=form), f"{form} {i}") for i in range(first, last)
+        ]
+
+    pools.run(day(pools.write_tars(tmp_path / "1", rows(0, 12, "png"), 2)), tmp_path / "day1")
+    two = pools.write_tars(tmp_path / "2", rows(6, 18, "bmp"), 2)
+    report = pools.run(day(two, tmp_path / "day1"), tmp_path / "day2")
+    pools.prove(report)
+    left = pools.index(tmp_path / "day2", "out")["text_body"].to_pylist()
+    dead = [r for r in pools.ledger(tmp_path / "day2") if r["level"] == "image"]
+    assert set(left) == {f"bmp {i}" for i in range(12, 18)}
+    assert len(dead) == 6
+    assert {r["reason"] for r in dead} == {"duplicate"}
+    assert {r["image_survivor"] for r in dead} <= set(
+        pools.index(tmp_path / "day1", "out")["sample_id"].to_pylist()
+    )
