@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curate.demo.benchmark import write_benchmark
 from curate.demo.documents import write_documents
 from curate.demo.kinds import BLOCK
 from curate.demo.samples import Pool, Sample, build
@@ -43,17 +44,19 @@ def generate(
 ) -> Truth:
     """Writes `root`/pairs, `root`/docs and `root`/truth.jsonl; replaces what an earlier call left there.
 
+    Beside them lies `root`/benchmark: an evaluation set, part of which was made from the pool.
+
     The same (pairs, documents, seed, held_out) gives the same bytes, with any number of workers. With
     `held_out` the pool is drawn from object classes, fonts and a style that a normal pool never uses.
 
-    Raises FileExistsError for a `root` that holds a pairs or docs folder but no truth.jsonl: that is not an
+    Raises FileExistsError for a `root` that holds a folder of such a name but no truth.jsonl: that is not an
     earlier pool, so not to be deleted.
     """
     if pairs < 0 or documents < 0:
         raise ValueError("pairs and documents must not be negative")
     pool = Pool(seed, held_out)
     path = root / "truth.jsonl"
-    for folder in (root / "pairs", root / "docs"):
+    for folder in (root / "pairs", root / "docs", root / "benchmark"):
         if folder.exists():
             if not path.exists():  # somebody's own folder of that name is not ours to replace
                 raise FileExistsError(
@@ -70,6 +73,7 @@ def generate(
     rows += document_rows
     with path.open("w", encoding="utf-8", newline="\n") as out:
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_benchmark(root / "benchmark", pool, pairs, rows)
     images = [image for row in document_rows for image in row["images"]]
     planted = Counter(kind for row in [*rows, *images] for kind in row["defects"])
     return Truth(path, pairs, documents, len(images), dict(sorted(planted.items())))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
 from curate.sample import Level
 from curate.stage import BYTES, CANONICAL, Map, Op, Out
 from stages.common.columns import blobs, field, frames
+from stages.common.pixel_digest import pixel_digest
 
 
 class Sha256(Map):
@@ -46,17 +45,11 @@ class Sha256(Map):
                     field(column, "true_width").to_pylist(),
                     strict=True,
                 )
-                found = [_digest(f, *size) for f, size in zip(frames(column), sizes, strict=True)]
+                found = [
+                    None if frame is None else pixel_digest(frame, *size)
+                    for frame, size in zip(frames(column), sizes, strict=True)
+                ]
                 columns["image_pixel_sha256"] = pa.array(found, pa.string())
             return Out(columns)
 
         return op
-
-
-def _digest(frame: npt.NDArray[np.uint8] | None, true_height: int, true_width: int) -> str | None:
-    if frame is None:
-        return None
-    # The same bytes could be a wide or a tall image, or the reduction of a larger one.
-    digest = hashlib.sha256(f"{true_width}x{true_height}:".encode())
-    digest.update(frame.data)
-    return digest.hexdigest()
