@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from curate.stage import Stage
+from stages.group.balance import Balance
 from stages.group.exact import Exact
+from stages.group.mix import Mix
+from stages.group.near_hash import NearHash
+from stages.group.near_image import NearImage
+from stages.group.near_set import NearSet
+from stages.group.near_text import NearText
+from stages.group.quota import Quota
+from stages.group.semantic import Semantic
 from stages.image.border import Border
 from stages.image.clip import Clip
 from stages.image.colours import Colours
@@ -12,9 +20,11 @@ from stages.image.faces import Faces
 from stages.image.flatness import Flatness
 from stages.image.head import Head
 from stages.image.itm import Itm
+from stages.image.leak_image import LeakImage
 from stages.image.nsfw import Nsfw
 from stages.image.ocr import Ocr
 from stages.image.ocr_match import OcrMatch
+from stages.image.phash import Phash
 from stages.image.probe import Probe
 from stages.image.sha256 import Sha256
 from stages.image.sharpness import Sharpness
@@ -22,11 +32,14 @@ from stages.image.tags import Tags
 from stages.keep import Keep
 from stages.sample.check_format import CheckFormat
 from stages.sample.digest import Digest
+from stages.sample.domain import Domain
+from stages.sample.drop_ids import DropIds
 from stages.sample.licence import Licence
 from stages.sample.pairs import Pairs
 from stages.sample.shape import Shape
 from stages.text.fasttext import Fasttext
 from stages.text.language import Language
+from stages.text.leak_text import LeakText
 from stages.text.normalise import Normalise
 from stages.text.pii import Pii
 from stages.text.text_stats import TextStats
@@ -42,6 +55,7 @@ STAGES: tuple[type[Stage], ...] = (
     Exposure,
     Colours,
     Border,
+    Phash,
     Clip,
     Head,
     Itm,
@@ -50,6 +64,7 @@ STAGES: tuple[type[Stage], ...] = (
     OcrMatch,
     Nsfw,
     Faces,
+    LeakImage,
     # text
     TextStats,
     Language,
@@ -57,12 +72,23 @@ STAGES: tuple[type[Stage], ...] = (
     Normalise,
     WordList,
     Pii,
+    LeakText,
     # sample
     Shape,
     Licence,
     CheckFormat,
     Digest,
+    Domain,
+    DropIds,
     Pairs,
     # group
     Exact,
+    NearImage,
+    NearHash,
+    NearText,
+    NearSet,
+    Semantic,
+    Quota,
+    Balance,
+    Mix,
 )

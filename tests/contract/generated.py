@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from decoding import decode_column
 from PIL import Image
 
 import stages
+from curate.linked import Linked
 from curate.pixels import Decode
 from curate.sample import BASE, DOCUMENT, PAIR, Level, level_of
 from curate.stage import BYTES, TRANSIENT, Expand, Group, Stage
 from stages import STAGES
+
+# An evaluation benchmark, and where its index is kept.
+_QUIZ, _INDEX = str(Path(__file__).with_name("quiz.tsv")), str(Path(tempfile.gettempdir()) / "curate-leaks")
 
 # Configurations under test; a stage without an entry must do with its defaults.
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
@@ -27,6 +32,11 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "language": [{}, {"languages": ["en", "zh", "ja"], "min_chars": 1, "min_score": 0}],
     "fasttext": [{}, {"label": "junk", "name": "web"}],
     "itm": matchers.examples(),
+    "leak_image": [{"paths": _QUIZ, "index": _INDEX}, {"paths": _QUIZ, "index": _INDEX, "action": "mark"}],
+    "leak_text": [
+        {"paths": _QUIZ, "index": _INDEX, "n": 3, "min_share": 0.1},
+        {"paths": _QUIZ, "index": _INDEX, "action": "mark", "short": "with_image"},
+    ],
     "faces": [{"weights": str(Path(__file__).with_name("faces.onnx"))}],
     "head": [
         {
@@ -56,12 +66,69 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"name": "left"},
     ],
     "pairs": [{}, {"text": ["before", "after"], "min_chars": 1, "max_chars": 9, "take": []}],
+    "quota": [
+        {"by": ["dataset", "text_language"], "max": 2, "max_of": {"laion/en": 1}, "missing": "group"},
+        {
+            "by": "licence",
+            "share": 0.1,
+            "prefer": [{"column": "n_images"}, {"column": "licence", "first": "cc0"}],
+        },
+        {"by": "licence", "max": 1, "weight": "image_score", "seed": 7},
+    ],
+    "balance": [
+        {"entries": str(Path(__file__).with_name("entries.txt")), "limit": 1},
+        {"key": "licence", "limit": 2, "unmatched": "keep"},
+    ],
+    "mix": [
+        {"by": "licence", "weights": {"cc0": 1, "URL": 2, "url": 0}, "total": 20},
+        {"weights": {"URL": 1}, "total": 9.5, "unit": "text_words", "name": "more", "max_repeats": 2},
+    ],
+    "drop_ids": [
+        {
+            "lists": str(Path(__file__).with_name("takedown.csv")),
+            "urls": ["url", "image_url"],
+            "hashes": ["image_sha256", "sample_digest"],
+        }
+    ],
+    "domain": [{}, {"of": "image_url", "part": "host", "name": "host"}],
+    "near_text": [
+        {"n": 1, "max_documents": 1, "threshold": 0.7},
+        {"level": "sample", "unit": "characters", "within": "licence", "action": "mark", "scope": "pairs"},
+    ],
+    "phash": [{}, {"kinds": ["dhash", "phash256"]}],
+    "near_image": [
+        {"max_documents": 1, "prefer": [{"column": "image_width"}]},
+        {"orientations": "all", "max_distance": 4, "scope": "pairs", "action": "mark", "name": "turned"},
+    ],
+    "near_hash": [{}, {"of": "image_phash256", "max_distance": 12, "scope": "pairs", "action": "mark"}],
     "exact": [
+        {"key": "text_body", "normalise": "text", "within": ["domain", "text_language"], "name": "site"},
+        {
+            "key": "image_url",
+            "normalise": "url",
+            "name": "address",
+            "prefer": [{"column": "url", "first": "url"}],
+        },
         {"key": "image_sha256", "prefer": [{"column": "image_width"}], "max_documents": 1},
         {"key": "text_body", "normalise": "nfkc", "scope": "documents", "name": "paragraph"},
         {"key": "url", "normalise": "casefold"},
         {"key": "n_images", "scope": "pairs"},
         {"key": "image_sha256", "action": "mark", "max_documents": 1},
+    ],
+    "semantic": [
+        {"threshold": 0.8, "prefer": [{"column": "image_width"}], "sample": 30},
+        {"embedding": "text_clip_embedding", "scope": "documents", "max_documents": 1, "action": "mark"},
+        {
+            "embedding": ["image_clip_embedding", "text_clip_embedding"],
+            "weights": [2, 1],
+            "keep": "closest",
+            "name": "joint",
+        },
+    ],
+    "near_set": [
+        {"of": "image_url", "min_items": 1},
+        {"of": "text_body", "min_items": 2, "scope": "documents", "threshold": 1, "action": "mark"},
+        {"of": "image_width", "min_items": 2, "name": "width"},
     ],
 }
 # Columns that readers write.
@@ -157,6 +224,9 @@ def values(name: str, rows: int, rng: np.random.Generator) -> pa.Array:
     if pa.types.is_floating(kind):
         odd = np.where(picks == 0, np.nan, rng.random(rows))
         return pa.array(odd.astype(kind.to_pandas_dtype()), kind, mask=absent)
+    if pa.types.is_fixed_size_binary(kind):
+        made = [bytes([i]) * kind.byte_width if i < 3 else rng.bytes(kind.byte_width) for i in picks]
+        return pa.array(made, kind, mask=absent)
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         width = kind.list_size if pa.types.is_fixed_size_list(kind) else 8
         return pa.array(rng.random((rows, width)).tolist(), kind)
@@ -187,23 +257,44 @@ def _layouts(images: Any, texts: Any, rng: np.random.Generator) -> pa.Array:
 
 def members(stage: Group, rows: int, seed: int = 0) -> pa.Table:
     """What `elect` is handed: the items with a key, sorted by component and, within one, by rank."""
-    columns = stage.reads() | {"sample_id", "shape"} | {c for c, _ in stage.rank()}
-    table = flat_table(columns, stage.level_(), rows, seed)
-    # Of several keys the first will do: any component of a linked stage is a clique here.
-    keys = [found[0] if found else None for found in stage.keys(table).to_pylist()]
-    names = {key: number for number, key in enumerate(sorted({k for k in keys if k is not None}))}
-    component = pa.array([names.get(key) for key in keys], pa.int64())
-    table = table.append_column("component", component).filter(component.is_valid())
-    order = [("component", "ascending"), *stage.rank(), ("sample_id", "ascending")]
+    if isinstance(stage, Linked):
+        table = _linked(stage, rows, seed)
+    else:
+        columns = stage.reads() | {"sample_id", "shape"} | {rank.column for rank in stage.rank()}
+        table = flat_table(columns, stage.level_(), rows, seed)
+        # of several keys the first will do
+        keys = pa.array([found[0] if found else None for found in stage.keys(table).to_pylist()], pa.string())
+        table = table.append_column("key", keys).filter(keys.is_valid())
+        table = table.append_column("component", _numbers(table["key"].to_pylist()))
+    order = [("component", "ascending"), *(rank[:2] for rank in stage.rank()), ("sample_id", "ascending")]
     ways = {column: (column, way) for column, way in reversed(order)}
     table = table.sort_by(list(ways.values())[::-1]).combine_chunks()
-    if stage.linked:
-        table = table.append_column("neighbours", _cliques(table["component"].to_numpy()))
+    if isinstance(stage, Linked):
+        # the first two of a component survive, and everybody else belongs to one of them
+        component = table["component"].to_numpy()
+        first = np.searchsorted(component, component)
+        place = np.arange(len(component)) - first
+        leader = np.where(place < 2, np.arange(len(component)), first + place % 2)
+        table = table.append_column("leader", pa.array(leader))
+        table = table.append_column("similarity", pa.array(0.9 - place / 1e3, pa.float32(), mask=place < 2))
     return table
 
 
-def _cliques(component: Any) -> pa.Array:
-    """Everyone of a component verified against everyone else."""
-    sizes = np.bincount(component, minlength=1) if len(component) else np.zeros(1, int)
-    lists = [[p for p in range(n) if p != own] for n in sizes for own in range(n)]
-    return pa.array(lists, pa.list_(pa.int64()))
+def _numbers(keys: list[Any]) -> pa.Array:
+    names = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return pa.array([names[key] for key in keys], pa.int64())
+
+
+def items_of(stage: Linked, rows: int, seed: int = 0) -> pa.Table:
+    """What `prepare` is handed."""
+    own = set(stage.signature().names)
+    columns = stage.reads() | {"sample_id", "shape"} | {rank.column for rank in stage.rank()} - own
+    return flat_table(columns, stage.level_(), rows, seed)
+
+
+def _linked(stage: Linked, rows: int, seed: int) -> pa.Table:
+    table = items_of(stage, rows, seed)
+    signature = stage.prepare(table, stage.fit(table, rows) if stage.sample_size() else {}).signature
+    wanted = {"sample_id", "shape", "twin", *(rank.column for rank in stage.rank()), *stage.shown()}
+    columns = {n: signature[n] if n in signature.column_names else table[n] for n in sorted(wanted)}
+    return pa.table(columns).append_column("component", pa.array(np.arange(rows) % (rows // 4 + 1)))

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from generated import EXAMPLES, configured, flat_table, members, name_of
+from generated import EXAMPLES, configured, flat_table, items_of, members, name_of
 from pydantic import ValidationError
 
+from curate.linked import Linked, Prepared
 from curate.sample import SPAN, level_of
 from curate.stage import TRANSIENT, Born, Expand, Group, Map, Out, Stage
 from stages import STAGES
@@ -27,8 +29,8 @@ def label(stage: Stage) -> str:
     return f"{name_of(type(stage))}{[s for s in configured() if type(s) is type(stage)].index(stage)}"
 
 
-def every(kind: type[Stage]) -> Any:
-    chosen = [s for s in configured() if isinstance(s, kind)]
+def every(kind: type[Stage], but: tuple[type[Stage], ...] = ()) -> Any:
+    chosen = [s for s in configured() if isinstance(s, kind) and not isinstance(s, but)]
     return pytest.mark.parametrize("stage", chosen, ids=[label(s) for s in chosen])
 
 
@@ -249,7 +251,7 @@ def elected(stage: Group, table: pa.Table) -> dict[str, list[Any]]:
     return found
 
 
-@every(Group)
+@every(Group, but=(Linked,))
 def test_keys(stage: Group) -> None:
     table = flat_table(stage.reads() | {"sample_id", "shape"}, stage.level_(), ROWS)
     before = shown(table)
@@ -257,7 +259,7 @@ def test_keys(stage: Group) -> None:
     assert shown(table) == before, "the input was modified"
     assert keys.type == pa.list_(pa.string())
     assert len(keys) == ROWS
-    assert stage.linked or all(len(found) <= 1 for found in keys.to_pylist())
+    assert stage.votes or all(len(found) <= 1 for found in keys.to_pylist())
     for size in (1, 7):
         assert joined([stage.keys(table.slice(i, size)) for i in range(0, ROWS, size)]) == keys.to_pylist()
     none = stage.keys(table.slice(0, 0))
@@ -273,10 +275,61 @@ def test_elect(stage: Group) -> None:
     component = table["component"].to_numpy()
     cuts = [0, *(np.flatnonzero(np.diff(component)) + 1).tolist(), table.num_rows]
     assert len(cuts) > 3, "the generated table gives it something to do"
-    alone = [elected(stage, table.slice(a, b - a)) for a, b in pairwise(cuts)]
+    alone = [elected(stage, _part(table, a, b)) for a, b in pairwise(cuts)]
     for name, found in whole.items():
         assert repr([v for part in alone for v in part[name]]) == repr(found), f"{name}: components interfere"
     for a, b in pairwise(cuts):
-        if b - a == 1 and not stage.linked:
+        if b - a == 1 and stage.indexed:
             assert whole["<drop>"][a] is None, "alone in its component, and dropped"
     elected(stage, table.slice(0, 0))
+
+
+def _part(table: pa.Table, start: int, stop: int) -> pa.Table:
+    """Some components of what `elect` is handed."""
+    part = table.slice(start, stop - start)
+    if "leader" in part.column_names:
+        place = part.column_names.index("leader")
+        part = part.set_column(place, "leader", pc.subtract(part["leader"], start))
+    return part
+
+
+@every(Linked)
+def test_prepare_and_link(stage: Linked) -> None:
+    table = items_of(stage, ROWS)
+    before = shown(table)
+    fitted = stage.fit(table, ROWS) if stage.sample_size() else {}
+    found = stage.prepare(table, fitted)
+    assert shown(table) == before, "the input was modified"
+    assert found.signature.schema == stage.signature()
+    assert found.signature.schema.field("twin").type == pa.uint64()
+    assert found.keys.type == pa.list_(pa.uint64())
+    keys = found.keys.to_pylist()
+    assert len(keys) == found.signature.num_rows == ROWS
+    assert all(len(set(of or ())) == len(of or ()) for of in keys)
+    for size in (1, 7):
+        parts = [stage.prepare(table.slice(i, size), fitted) for i in range(0, ROWS, size)]
+        assert joined([p.keys for p in parts]) == keys
+        assert pa.concat_tables([p.signature for p in parts]).equals(found.signature)
+    assert stage.prepare(table.slice(0, 0), fitted).signature.schema == stage.signature()
+    # a copy of everything: each item has a twin, which has its keys
+    bucket = _bucket(stage, found)
+    for links in stage.link(bucket):
+        left, right = (links[side].to_numpy() for side in ("left", "right"))
+        assert (bucket["key"].to_numpy()[left] == bucket["key"].to_numpy()[right]).all()
+        assert (left != right).all()
+        assert stage.verifies() or links["similarity"].type == pa.float32()
+    has = [row for row, of in enumerate(keys) if of]
+    assert has, "the generated table gives it something to do"
+    if stage.verifies():
+        some = found.signature.take(pa.array(has))
+        assert all(value > 0.99 for value in stage.verify(some, some).to_pylist())
+        moved = some.take(pa.array(np.roll(np.arange(len(has)), 1)))
+        assert stage.verify(some, moved).equals(stage.verify(moved, some))
+
+
+def _bucket(stage: Linked, found: Prepared) -> pa.Table:
+    counts = pc.fill_null(pc.list_value_length(found.keys), 0).to_numpy(zero_copy_only=False)
+    row = np.repeat(np.arange(len(counts)), counts)
+    names = list(dict.fromkeys(["twin", *stage.carried().names]))
+    bucket = found.signature.select(names).take(pa.array(row)).append_column("key", found.keys.flatten())
+    return bucket.sort_by([("key", "ascending"), ("twin", "ascending")])

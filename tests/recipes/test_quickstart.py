@@ -141,8 +141,8 @@ def chain(run: Finished, ids: Sequence[str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "ids",
     [
-        ("raw", "probe", "size", "sharpness", "quality", "sha"),
-        ("text", "language", "pii", "words", "clip", "aligned", "dedup", "pt_pairs"),
+        ("raw", "probe", "size", "sharpness", "quality", "sha", "hash"),
+        ("text", "language", "pii", "words", "clip", "aligned", "dedup", "copies", "pt_pairs"),
     ],
 )
 def test_funnel_rows_go_from_node_to_node(quickstart: Finished, ids: Sequence[str]) -> None:

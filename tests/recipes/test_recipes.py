@@ -16,6 +16,7 @@ from curate.io.source import Read
 from curate.io.webdataset import ReadWebdataset
 from curate.plan import make
 from curate.recipe import load
+from stages.common.leaks import Leak
 
 FILES = sorted(RECIPES.glob("*.yaml"))
 IN = ("entered", "born", "repeated")
@@ -67,6 +68,8 @@ def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
         elif isinstance(node, Read):
             pools.write_pages(pages / node.id, 8)
             found.append(f"{node.id}.path={pages / node.id}")
+        elif isinstance(node, Leak):
+            found += [f"{node.id}.paths={pool}/benchmark/quiz.tsv", f"{node.id}.index={pages / 'index'}"]
     return found
 
 
@@ -74,9 +77,10 @@ def inputs(recipe: Path, pool: Path, pages: Path) -> list[str]:
 @pytest.mark.parametrize("recipe", [f for f in FILES if not f.stem.startswith("web_")], ids=lambda f: f.stem)
 def test_it_runs_and_nothing_is_lost(recipe: Path, demo_pool: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    report = run_file(recipe, inputs(recipe, demo_pool, tmp_path / "pages"), out)
+    overrides = inputs(recipe, demo_pool, tmp_path / "pages")
+    report = run_file(recipe, overrides, out)
     assert report["status"] == "done"
-    assert [o["id"] for o in report["outputs"]] == [w.id for w in make(load(recipe)).writes()]
+    assert [o["id"] for o in report["outputs"]] == [w.id for w in make(load(recipe, overrides)).writes()]
     for output in report["outputs"]:
         for level in ("samples", "images"):
             terms = output[level]

@@ -66,7 +66,9 @@ def test_pairs(demo_pool: Path, tmp_path: Path) -> None:
     left = pools.node(report, "aligned")
     bound = pools.node(report, "aligned")["dropped"]["image_clip.below_min_quantile"]
     assert abs(bound - 0.7 * scored) <= 0.02 * scored + 2
-    assert left["rows_out"] == report["outputs"][0]["samples"]["written"] > 0
+    meaning = pools.node(report, "meaning")
+    assert meaning["rows_in"] == left["rows_out"]
+    assert meaning["rows_out"] == report["outputs"][0]["samples"]["written"] > 0
     languages = pools.index(tmp_path / "run", "pt_pairs")["text_language"].to_pylist()
     assert set(languages) == {"en"}
     costed(report)
@@ -112,20 +114,42 @@ def site() -> Iterator[str]:
     thread.join()
 
 
+MENU = "Read more stories about houses and boats, or write to the people who made these pages."
+
+
+def words(number: int) -> str:
+    """A paragraph that no other page has."""
+    chance = np.random.default_rng(number)
+    things = ("house", "boat", "river", "garden", "bridge", "tower", "horse", "window", "market", "lantern")
+    looks = ("red", "small", "old", "quiet", "bright", "narrow", "wooden", "broken", "green", "tall")
+    where = ("beside", "behind", "under", "near", "opposite", "above")
+    said = []
+    for _ in range(4):
+        first, second = chance.choice(things, 2)
+        one, other = chance.choice(looks, 2)
+        said.append(f"The {one} {first} stands {chance.choice(where)} the {other} {second} this morning.")
+    return " ".join(said)
+
+
 def crawl(path: Path, site: str, pages: int) -> None:
-    """Each page shows two pictures of its own, one that all show, and one that is not there."""
-    words = "A red house stands beside the river, and a small boat lies before it in the morning light. " * 3
+    """Each page shows two pictures of its own, one that all show, one that is not there, and a menu. The last
+    is the first again with a word changed."""
     with path.open("wb") as file:
         writer = WARCWriter(file, gzip=True)
-        for i in range(pages):
+        for i in [*range(pages), 0]:
             shown = "".join(
-                f"<p>{words}</p><img src='{site}/{name}.png' alt='a picture'>"
-                for name in (2 * i, 2 * i + 1, 9_999, "gone")
+                f"<p>{words(10 * i + n)}</p><img src='{site}/{name}.png' alt='a picture'>"
+                for n, name in enumerate((2 * i, 2 * i + 1, 9_999, "gone"))
             )
-            body = f"<!doctype html><html lang='en'><body><main>{shown}<p>{words}</p></main></body></html>"
+            last = words(10 * i + 9)
+            url = f"https://site.example/{i}.html"
+            if file.tell() and i == 0:
+                last, url = last.replace("morning", "evening", 1), "https://mirror.example/"
+            text = f"{shown}<p>{last}</p><p>{MENU}</p>"
+            body = f"<!doctype html><html lang='en'><body><main>{text}</main></body></html>"
             headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
             record = writer.create_warc_record(
-                f"https://site.example/{i}.html", "response", io.BytesIO(body.encode()), http_headers=headers
+                url, "response", io.BytesIO(body.encode()), http_headers=headers
             )
             writer.write_record(record)
 
@@ -144,4 +168,6 @@ def test_documents(site: str, tmp_path: Path) -> None:
     (output,) = report["outputs"]
     assert (output["samples"]["written"], output["images"]["written"]) == (12, 24)
     assert pools.node(report, "furniture")["dropped"] == {"boilerplate": 12}
+    assert pools.node(report, "site")["dropped"] == {"boilerplate": 12}  # of the mirror it is the first
+    assert pools.node(report, "pages_once")["dropped"] == {"duplicate": 1}
     costed(report)
