@@ -33,6 +33,15 @@ class Prefer(BaseModel):
         return Rank(self.column, self.order, self.first)
 
 
+def reasons(action: str, scope: str, items: bool) -> frozenset[str]:
+    """Of a stage that removes duplicates: of pairs and whole samples, and of items of documents."""
+    if action == "mark":
+        return frozenset()
+    capped = scope != "pairs" and items
+    elected = scope != "documents" or not items
+    return frozenset(["boilerplate"] * capped + ["duplicate"] * elected)
+
+
 class Near(Linked):
     """Near duplicates: of pairs one survives, items of documents are capped. See `electing.near`.
 
@@ -68,11 +77,7 @@ class Near(Linked):
         return pa.schema([*columns, (f"{prefix}duplicate", pa.bool_())] if self.action == "mark" else columns)
 
     def reasons(self) -> frozenset[str]:
-        if self.action == "mark":
-            return frozenset()
-        capped = self.scope != "pairs" and self._items()
-        elected = self.scope != "documents" or not self._items()
-        return frozenset(["boilerplate"] * capped + ["duplicate"] * elected)
+        return reasons(self.action, self.scope, self._items())
 
     def rank(self) -> tuple[Rank, ...]:
         return tuple(p.rank() for p in self.prefer)

@@ -16,7 +16,7 @@ from curate.sample import PAIR, Level, level_of, single
 from curate.stage import Group, Names, Out, Rank
 from stages.common.columns import reason_where
 from stages.common.electing import distinct_samples
-from stages.common.near import Prefer
+from stages.common.near import Prefer, reasons
 from stages.common.normal_forms import NormalForm, normalised
 
 Ints = npt.NDArray[np.int64]
@@ -106,11 +106,7 @@ class Exact(Group):
         return names.append(pa.field(duplicate, pa.bool_())) if self.action == "mark" else names
 
     def reasons(self) -> frozenset[str]:
-        if self.action == "mark":
-            return frozenset()
-        capped = self.scope != "pairs" and self._items()
-        elected = self.scope != "documents" or not self._items()
-        return frozenset(["boilerplate"] * capped + ["duplicate"] * elected)
+        return reasons(self.action, self.scope, self._items())
 
     def rank(self) -> tuple[Rank, ...]:
         return tuple(p.rank() for p in self.prefer)

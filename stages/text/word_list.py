@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,13 +11,14 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from curate.errors import RecipeError
 from curate.sample import Level, single
 from curate.stage import Map, Op, Out
 from stages.common import scripts
 from stages.common.forms import char_class, normal
+from stages.common.list_file import File, stamp, text_of
 
 _LARGEST = 64 << 20  # bytes of a list
 # Scripts written without spaces between words: each letter, with its marks, stands alone.
@@ -30,8 +30,6 @@ _GAP = " "
 _WHOLE = ""  # in a node of the trie: an entry ends here; no token is empty
 
 Trie: TypeAlias = dict[str, "Trie"]
-# As sources: relative to where the command is given, wherever a worker runs then.
-File: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(os.path.abspath)]
 ListName: TypeAlias = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]
 
 
@@ -96,13 +94,10 @@ class WordList(Map):
     def _list(self, name: str) -> _List:
         path = Path(self.lists[name])
         place = f"lists.{name}"
-        try:
-            told = path.stat()
-            if told.st_size > _LARGEST:
-                raise RecipeError(place, f"{path} is larger than {_LARGEST >> 20} MiB")
-            return _load(str(path), place, told.st_size, told.st_mtime_ns)
-        except OSError as error:
-            raise RecipeError(place, f"{path} cannot be read: {error.strerror}", _neighbours(path)) from error
+        stamped = stamp(str(path), place)
+        if stamped[0] > _LARGEST:
+            raise RecipeError(place, f"{path} is larger than {_LARGEST >> 20} MiB")
+        return _load(str(path), place, stamped)
 
 
 class _List(NamedTuple):
@@ -111,15 +106,9 @@ class _List(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _load(path: str, place: str, size: int, changed: int) -> _List:
+def _load(path: str, place: str, stamped: tuple[int, int]) -> _List:
     """The list in a file of that size, changed at that time."""
-    data = Path(path).read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RecipeError(place, f"{path} is not UTF-8: byte {error.start}") from error
-    if "\0" in text:
-        raise RecipeError(place, f"{path} is not a text file: it holds a null byte")
+    text = text_of(path, place, stamped)
     trie: Trie = {}
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()
@@ -134,15 +123,7 @@ def _load(path: str, place: str, size: int, changed: int) -> _List:
         node[_WHOLE] = {}
     if not trie:
         raise RecipeError(place, f"{path} holds no entry", "one word or phrase a line")
-    return _List(trie, hashlib.sha256(data).hexdigest())
-
-
-def _neighbours(path: Path) -> str:
-    """What lies beside a file that is not there."""
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    names = sorted(p.name for p in path.parent.iterdir() if p.is_file())
-    return f"{path.parent} holds: {', '.join(names[:5]) or 'no files'}"
+    return _List(trie, hashlib.sha256(text.encode()).hexdigest())
 
 
 @lru_cache(maxsize=1)

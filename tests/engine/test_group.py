@@ -255,3 +255,13 @@ def test_group_columns_reach_the_rows_they_were_elected_for(tmp_path: Path) -> N
             of[digest].add(cluster)
     assert all(len(clusters) == 1 for clusters in of.values())
     assert Counter(None in clusters for clusters in of.values()) == {True: 21, False: 1}
+
+
+@pytest.mark.parametrize("said", [["01 @a", "09 @b"], ["01", "02"], ["01 @a"]])
+def test_nothing_to_link(tmp_path: Path, said: list[str]) -> None:
+    """No two with a key in common, nobody with a key, a single one."""
+    path = pools.write_tars(tmp_path / "in", rows(said), 1)
+    report = pools.run(linked(path), tmp_path / "run")
+    pools.prove(report)
+    assert report["outputs"][0]["samples"]["written"] == len(said)
+    assert pools.index(tmp_path / "run", "out")["text_kin"].to_pylist() == [None] * len(said)
