@@ -2,7 +2,8 @@
 
 A crop of 2 % moves bits of a hash and cells of a thumb. So each image is kept as itself and as it would be
 before and after one: cut at nine places, and with as much added there by repeating its rim, for the benchmark
-may hold the cropped copy. Whether two images are one is for their thumbs to say, see `thumbs.alike`.
+may hold the cropped copy. Whether two images are one is for their thumbs to say, see `thumbs.alike`. What is
+near to a benchmark's image and not found so is cropped itself, for the rim that a crop has lost is not known.
 
 Having the crop beside it, this can be stricter than `near_image`: no block of 4 x 4 cells of luma may differ
 by `_BLOCK_APART` levels on average, mean and contrast made equal, which tells signs with other pictograms and
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -37,6 +38,7 @@ from stages.common.thumbs import Turn
 
 Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Words = npt.NDArray[np.uint16]
 Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ _PLACES = tuple((v, h) for v in (0.0, 0.5, 1.0) for h in (0.0, 0.5, 1.0))
 _AT_ONCE = 64  # images that are decoded at a time
 _BLOCK_SIDE, _BLOCK_APART, _GAIN = 4, 32, 1.25
 _FEW = 4096  # candidates at a time
+_CANDIDATES = 8  # images that an image is cropped for
 _BLOCK = 1 << 16  # images of an index that are compared with at a time
 _TIE = 1e-4  # of cosines that a matrix product may tell apart wrongly
 
@@ -129,21 +132,50 @@ class Looks:
         self._hashes = HammingIndex(single(held["hash"]).to_numpy(), distance)
         self._turns = turns
 
-    def best(self, shown: Bytes) -> Match:
-        """For each thumb the image that it is most like, of equals the first."""
+    def best(self, shown: Bytes, crops: Callable[[int], Bytes]) -> Match:
+        """For each thumb the image that it is most like, of equals the first. `crops` gives the thumbs of the
+        image of a row as it would be cropped."""
         lively = np.flatnonzero(~thumbs.blank(shown))
         rows, images, similarity = ([part] for part in _NONE)
         for turn in self._turns:
             asked = thumbs.turned(shown[lively], turn)
-            query, held, _ = self._hashes.search(thumbs.hashes(asked))
+            query, held, apart = self._hashes.search(thumbs.hashes(asked))
+            found = np.zeros(len(asked), dtype=bool)
             for start in range(0, len(query), _FEW):
                 some, kept = query[start : start + _FEW], held[start : start + _FEW]
                 alike = thumbs.alike(asked[some], self._thumbs[kept])
                 some, image, alike = self._confirmed(asked, some, self._images[kept], alike)
+                found[some] = True
                 rows.append(lively[some])
                 images.append(image)
                 similarity.append(alike)
+            for row, few in _nearest(query, self._images[held], apart, ~found):
+                own = partial(crops, int(lively[row]))
+                image, alike = self._cropped(asked[row : row + 1], few, own, turn)
+                rows.append(np.full(len(image), lively[row]))
+                images.append(image)
+                similarity.append(alike)
         return _best(len(shown), np.concatenate(rows), np.concatenate(images), np.concatenate(similarity))
+
+    def _cropped(
+        self, asked: Bytes, images: Ints, crops: Callable[[], Bytes], turn: Turn
+    ) -> tuple[Ints, Floats]:
+        """Those of a few images that are crops of the one asked for, whose rim they do not show."""
+        begin, end = self._begin[images], self._begin[images + 1]
+        few = zip(begin.tolist(), end.tolist(), strict=True)
+        close = [_furthest(asked, self._thumbs[a:b]).min() <= 2 * _BLOCK_APART for a, b in few]
+        images, begin = images[close], begin[close]
+        if not len(images):
+            return images, np.zeros(0, dtype=np.float32)
+        own = thumbs.turned(crops(), turn)
+        alike = np.full(len(images), np.nan, dtype=np.float32)
+        for number, first in enumerate(begin.tolist()):
+            benchmark = self._thumbs[first : first + 1]
+            likeness = thumbs.alike(own, np.repeat(benchmark, len(own), axis=0))
+            even = _furthest(benchmark, own) <= _BLOCK_APART
+            alike[number] = np.max(likeness, where=even & ~np.isnan(likeness), initial=-1)
+        sure = np.flatnonzero(alike >= 0)
+        return images[sure], alike[sure]
 
     def _confirmed(self, asked: Bytes, rows: Ints, images: Ints, alike: Floats) -> tuple[Ints, Ints, Floats]:
         """Those that are alike, each image once, and differ little everywhere, as it is or cropped."""
@@ -184,6 +216,30 @@ class Embeddings:
         row, held = found
         again = np.einsum("ij,ij->i", asked[row], self._rows[held])
         return _best(len(asked), row, self._images[held], again)
+
+
+def _nearest(
+    rows: Ints, images: Ints, apart: Words, wanted: npt.NDArray[np.bool_]
+) -> Iterator[tuple[int, Ints]]:
+    """Of each row that is wanted the few images that are nearest to it, by their hashes."""
+    here = np.flatnonzero(wanted[rows])
+    order = here[np.lexsort((images[here], apart[here], rows[here]))]
+    rows, images = rows[order], images[order]
+    cuts = np.flatnonzero(np.diff(rows)) + 1
+    for some, of in zip(np.split(images, cuts), np.split(rows, cuts), strict=True):
+        if len(some):
+            _, first = np.unique(some, return_index=True)
+            yield int(of[0]), some[np.sort(first)][:_CANDIDATES]
+
+
+def crops(frame: Frame) -> Bytes:
+    """Thumbs of an image as it would be cropped, at more places than an index has: those meet one another."""
+    height, width = frame.shape[:2]
+    down, across = max(1, round(height * _CROP)), max(1, round(width * _CROP))
+    places = {(round(down * v / 4), round(across * h / 4)) for v in range(5) for h in range(5)}
+    cut = [frame[top : top + height - down, left : left + width - across] for top, left in sorted(places)]
+    shown = b"".join(_thumb(each) for each in cut if each.size)
+    return np.frombuffer(shown, dtype=np.uint8).reshape(-1, thumbs.SIZE)
 
 
 def _best(count: int, rows: Ints, images: Ints, similarity: Floats) -> Match:

@@ -6,18 +6,28 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.errors import RecipeError
 from curate.sample import Ints, Level, single
-from curate.stage import Op, Out, fingerprint
+from curate.stage import CANONICAL, Op, Out, fingerprint
 from stages.common import thumbs
 from stages.common.cached_index import Tables, cached
-from stages.common.columns import reason_where
+from stages.common.columns import frames, reason_where
 from stages.common.encoders import encoder
-from stages.common.image_leaks import VERSION, Embeddings, Looks, Match, build, build_embeddings, measure
+from stages.common.image_leaks import (
+    VERSION,
+    Embeddings,
+    Looks,
+    Match,
+    build,
+    build_embeddings,
+    crops,
+    measure,
+)
 from stages.common.leaks import Leak
 from stages.common.scoring import embedding_width
 from stages.common.thumbs import TURNS, Turn
@@ -68,7 +78,8 @@ class LeakImage(Leak):
     min_cosine: float = Field(default=0.95, gt=0, le=1, description="From which on an embedding leaks.")
 
     def reads(self) -> frozenset[str]:
-        return frozenset({"image_pixel_sha256", "image_thumb", *([self.embedding] if self.model else [])})
+        own = {"image_pixel_sha256", "image_thumb", CANONICAL}
+        return frozenset(own | ({self.embedding} if self.model else set()))
 
     def writes(self) -> pa.Schema:
         columns = [
@@ -118,7 +129,10 @@ class LeakImage(Leak):
             take(Match(same, np.ones(rows, dtype=np.float32)), "sha256")
             shown = single(table["image_thumb"])
             left = np.flatnonzero(shown.is_valid().to_numpy(zero_copy_only=False) & (image < 0))
-            near = looks.best(thumbs.array(shown.take(pa.array(left))))
+            pixels = frames(table[CANONICAL])
+            near = looks.best(
+                thumbs.array(shown.take(pa.array(left))), lambda row: _crops(pixels[int(left[row])])
+            )
             take(_spread(near, left, rows), "thumb")
             columns = {}
             if embeddings is not None:
@@ -143,6 +157,10 @@ class LeakImage(Leak):
             return build_embeddings(self.benchmarks(), self.decode_short_side, self.model, self.weights)
 
         return cached(self.folder, f"embedding-{contents}", make)
+
+
+def _crops(frame: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
+    return np.zeros((0, thumbs.SIZE), dtype=np.uint8) if frame is None else crops(frame)
 
 
 def _spread(found: Match, places: Ints, rows: int) -> Match:
