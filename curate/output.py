@@ -116,7 +116,10 @@ def _unchanged(context: Context, node: str, name: str, content: str) -> dict[str
     for file in note["files"]:
         (building / file).parent.mkdir(parents=True, exist_ok=True)
         (building / file).unlink(missing_ok=True)
-        (building / file).hardlink_to(output / file)
+        try:
+            (building / file).hardlink_to(output / file)
+        except OSError:  # not every file system has links
+            shutil.copyfile(output / file, building / file)
     return note
 
 
