@@ -30,6 +30,12 @@ _PAIRED = frozenset(
      "near_duplicate_document", "duplicate_image")
 )  # fmt: skip
 
+# Kinds whose caption is not the true one.
+_OTHER_WORDS = frozenset(
+    ("wrong_object", "wrong_attribute", "wrong_relation", "junk_caption", "empty_caption", "foreign_caption",
+     "non_utf8_caption", "missing_caption")
+)  # fmt: skip
+
 
 @runtime_checkable
 class Table(Protocol):
@@ -80,6 +86,7 @@ class _Case:
     also: set[str] = field(
         default_factory=set
     )  # kinds it is touched by without being the place they were planted
+    chance: set[str] = field(default_factory=set)  # kinds that a clean sample is of without anybody's doing
     lost_whole: bool = False  # an image whose document was dropped before its images were looked at
 
 
@@ -138,6 +145,7 @@ def _cases(truth_path: Path, dataset: str | None, image_index: str) -> dict[Unit
             cases[a].twins.append(b)
             cases[b].twins.append(a)
     _mark_shared(rows, cases, image_index)
+    _mark_same_words(rows, cases)
     return cases
 
 
@@ -156,6 +164,27 @@ def _mark_shared(rows: list[Facts], cases: Mapping[Unit, _Case], image_index: st
             if number >= 0 and original >= 0:
                 for file, index in ((row["file"], place), (row["of"]["file"], original)):
                     cases[(file, file, index)].also.add("duplicate_image")
+
+
+def _mark_same_words(rows: list[Facts], cases: Mapping[Unit, _Case]) -> None:
+    """Captions that are the same without being planted: short ones by chance, others as they are made."""
+    true = {(row["file"], row["key"]): row.get("caption_true") for row in rows if row["dataset"] == "pairs"}
+    said: dict[str, list[Unit]] = {}
+    for row in rows:
+        if row["dataset"] != "pairs":
+            continue
+        unit = (row["file"], row["key"], -1)
+        defects = set(row["defects"])
+        if defects & {"junk_caption", "foreign_caption"}:
+            cases[unit].chance.add("near_duplicate_caption")
+        swapped = "swapped_caption" in defects and row["of"] is not None
+        source = (row["of"]["file"], row["of"]["key"]) if swapped else unit[:2]
+        if swapped or not defects & _OTHER_WORDS:
+            words = "".join(c for c in (true.get(source) or "").casefold() if c.isalnum())
+            said.setdefault(words, []).append(unit)
+    for words, units in said.items():
+        for unit in units if words and len(units) > 1 else ():
+            cases[unit].chance.add("near_duplicate_caption")
 
 
 def _rows(ledger: Table | Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -202,7 +231,7 @@ def _fits(case: _Case, pattern: re.Pattern[str]) -> bool:
 
 def _all_defects(case: _Case, cases: Mapping[Unit, _Case]) -> set[str]:
     """The kinds a case is part of: its own, those it is touched by, and being the original of a copy."""
-    own = case.also | set(case.defects)
+    own = case.also | case.chance | set(case.defects)
     for twin in case.twins:
         if twin in cases:
             own |= _PAIRED & set(cases[twin].defects)

@@ -157,3 +157,19 @@ def test_pictures_of_a_copied_page_are_copies_and_pages_fall_with_theirs(tmp_pat
     assert found["no_images"].precision == 1.0
     assert found["clean"].planted == 1  # "a"
     assert found["clean"].caught == 0
+
+
+def test_the_same_words_by_chance_are_copies_of_captions(tmp_path: Path) -> None:
+    """Nobody planted them, and yet who drops one of them is right; who drops another caption is not."""
+    said = {"a": "A red hat.", "b": "a red hat", "c": "A red hat", "d": "A blue hat.", "e": "Two hats"}
+    rows = [_pair(key) | {"caption_true": text} for key, text in said.items()]
+    rows.append(_pair("p", "near_duplicate_caption", of="e") | {"caption_true": "Two hats"})
+    rows.append(_pair("w", "wrong_attribute") | {"caption_true": "A red hat"})  # says something else
+    rows.append(_pair("s", "swapped_caption", of="d") | {"caption_true": "A green tree"})
+    path = tmp_path / "truth.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for dropped, right in ((("b", "c"), 2), (("d", "s"), 2), (("e", "p"), 2), (("b", "w"), 1)):
+        ledger = [_row(f"00000.tar#{key}@0", "near_text:duplicate") for key in dropped]
+        found = _by_kind(score(path, ledger, "kept"))
+        assert (found["near_duplicate_caption"].flagged, found["near_duplicate_caption"].right) == (2, right)
+        assert found["clean"].caught == 0
