@@ -104,8 +104,8 @@ def set_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -
 
 
 def scatter(values: pa.Array, slots: Ints, size: int) -> pa.Array:
-    """Values at `slots` of a null array of `size`; the values themselves where they fill it."""
-    if len(slots) == size:
+    """Values at `slots` of a null array of `size`; the values themselves where they fill it in order."""
+    if len(slots) == size and bool((np.diff(slots) > 0).all()):
         return values
     inverse = np.full(size, -1, dtype=np.int64)
     inverse[slots] = np.arange(len(slots))
