@@ -22,16 +22,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+from _metered import Metered
 from _pool import pool
 
 from curate.backends import Backend
-from curate.backends.local import LocalBackend
 from curate.io import tar
 from curate.io.tar_write import Member, TarWriter
 from curate.meter import Meter
@@ -40,8 +38,6 @@ from curate.plan import make
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import discover
-from curate.tasks import perform
-from curate.work import Job
 
 RECIPE = """
 name: engine
@@ -165,22 +161,6 @@ class _Shared:
         return
 
 
-class _Metered(LocalBackend):
-    """Tells the CPU seconds of each kind of task."""
-
-    def __init__(self) -> None:
-        self.cpu: Counter[str] = Counter()
-
-    def map(
-        self, job: Job, task: str, arguments: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, given in enumerate(arguments):
-            before = time.process_time()
-            result = perform(job, task, given)
-            self.cpu[task] += time.process_time() - before
-            yield number, result
-
-
 def _run(source: Path, out: Path, bound: int, backend: Backend) -> dict[str, Any]:
     plan = make(parse(RECIPE.format(pool=source, bound=bound)))
     run = Run(plan, discover(plan, Path.cwd()), out, (), Meter(quiet=True))
@@ -191,9 +171,9 @@ def rerun(source: Path, out: Path) -> str:
     """What a tighter bound costs, the copying of shards apart."""
     told = []
     for bound in (64, 300):
-        backend = _Metered()
+        backend = Metered()
         report = _run(source, out, bound, backend)
-        cost = sum(t for task, t in backend.cpu.items() if task not in ("write_shard", "publish"))
+        cost = sum(t for (task, _), t in backend.cpu.items() if task not in ("write_shard", "publish"))
         told.append((cost, report))
     (first, _), (again, report) = told
     computed = sum(n["computed"] for n in report["nodes"] if n["stage"] != "exact")

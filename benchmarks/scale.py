@@ -17,23 +17,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from _metered import Metered
 
-from curate.backends.local import LocalBackend
 from curate.meter import Meter
 from curate.plan import make
 from curate.recipe import parse
 from curate.run import Run
 from curate.sources import discover
-from curate.tasks import perform
-from curate.work import Job
 
 RECIPE = """
 name: scale
@@ -69,34 +65,17 @@ def write_pool(folder: Path, rows: int) -> None:
         pq.write_table(table, folder / f"{number:04d}.parquet")
 
 
-class _Metered(LocalBackend):
-    """Tells the CPU seconds of each kind of task."""
-
-    def __init__(self) -> None:
-        self.cpu: Counter[str] = Counter()
-
-    def map(
-        self, job: Job, task: str, arguments: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, given in enumerate(arguments):
-            before = time.process_time()
-            result = perform(job, task, given)
-            name = f"{task} {given['node']}" if "node" in given else f"{task} {given.get('segment', '')}"
-            self.cpu[name] += time.process_time() - before
-            yield number, result
-
-
 def _child(rows: str) -> None:
     with tempfile.TemporaryDirectory(prefix="curate-scale-") as folder:
         write_pool(Path(folder), int(rows))
         plan = make(parse(RECIPE.format(pool=folder)))
-        backend = _Metered()
+        backend = Metered()
         began = time.perf_counter()
         run = Run(plan, discover(plan, Path.cwd()), Path(folder) / "run", (), Meter(quiet=True))
         report = run.execute(lambda: backend)
         facts = {
             "seconds": time.perf_counter() - began,
-            "cpu": dict(backend.cpu),
+            "cpu": {f"{task} {node}": seconds for (task, node), seconds in backend.cpu.items()},
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             "dropped": {n["id"]: n["dropped"] for n in report["nodes"] if n["dropped"]},
             "disk": {

@@ -138,10 +138,11 @@ class Election:
             own = [Path("items") / f"{part}.arrow" for part in self.parts]
             name_files(self.folder, [*own, *(file.path for file in self.known)], len(own))
         learnt = {"learnt": self._learnt()[0]} if isinstance(stage, Linked) else {}
+        prints = dict(zip(self.parts, self.key_prints(), strict=True))
         common = {"node": self.step.id, "buckets": self.buckets}
         arguments = [
             {**common, "part": part, "number": number, "print_": print_, **learnt}
-            for number, (part, print_) in enumerate(zip(self.parts, self.key_prints(), strict=True))
+            for number, (part, print_) in enumerate(prints.items())
         ]
         for _, sent in tasks(f"{self.step.id}: keys", task, arguments):
             self.computed += sent["computed"]
@@ -152,7 +153,6 @@ class Election:
         ]
         if known:
             _run(tasks(f"{self.step.id}: keys of earlier runs", "send_known", known))
-        prints = dict(zip(self.parts, self.key_prints(), strict=True))
         prints |= {s: f"{f.digest} {self.buckets}" for s, f in zip(senders, self.known, strict=True)}
         exchange.gather(tasks, "merging keys", self.step.id, self.folder / "keys", prints)
 

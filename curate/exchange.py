@@ -105,12 +105,6 @@ def merge(folder: Path, name: str, senders: Sequence[str], print_: str) -> dict[
     return result
 
 
-def whole(path: Path) -> pa.Table:
-    """All rows that one sender wrote."""
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all().combine_chunks()
-
-
 def keep_only(folder: Path, senders: Iterable[str]) -> None:
     """Remove what senders left that are there no more: a receiver reads every file of the folder."""
     known = set(senders)

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 
 from curate import exchange, sample
 from curate.apply import guarded
-from curate.commit import read_json, write_json
+from curate.commit import read_arrow, read_json, write_json
 from curate.declared import checked
 from curate.errors import StageBug
 from curate.graph import Edges, classes, components, survivors
-from curate.group_items import Items, living, mapped, rows_of, shown
+from curate.group_items import Items, living, rows_of, shown
 from curate.linked import Linked
 from curate.ranking import TIES, ranked, resolved
 from curate.sample import Ints
@@ -74,9 +74,9 @@ def send_known(
     if isinstance(step.stage, Linked):
         from curate.links import send
 
-        send(step, folder, sender, number, mapped(Path(file)), buckets)
+        send(step, folder, sender, number, read_arrow(Path(file)), buckets)
         return {}
-    rows = mapped(Path(file))
+    rows = read_arrow(Path(file))
     rows = rows.append_column("known", pa.array(np.ones(rows.num_rows, dtype=np.int8)))
     rows = rows.append_column("part", pa.array(np.full(rows.num_rows, number, dtype=np.int64)))
     exchange.write(folder, sender, rows, _bucket(sample.single(rows["key"]), buckets), buckets)
@@ -197,8 +197,8 @@ def connect(context: Context, node: str, print_: str) -> dict[str, Any]:
     done = read_json(folder / "members" / "all.json")
     if done is not None and done["fingerprint"] == print_:
         return done
-    tables = [mapped(path) for path in sorted((folder / "edges").glob("*.arrow"))]
-    edges = Edges(*(pa.concat_tables(tables)[name].to_numpy() for name in Edges._fields))
+    table = pa.concat_tables([read_arrow(path) for path in sorted((folder / "edges").glob("*.arrow"))])
+    edges = Edges(*(table[name].to_numpy() for name in Edges._fields))
     items = np.unique(np.r_[edges.left, edges.right])
     left, right = np.searchsorted(items, edges.left), np.searchsorted(items, edges.right)
     component = components(len(items), left, right)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sample
-from curate.commit import read_json, write_atomic, write_json
+from curate.commit import read_arrow, read_json, write_atomic, write_json
 from curate.linked import Linked
 from curate.parts import survivors
 from curate.ranking import TIES, resolved
@@ -59,17 +59,11 @@ def item_rows(step: GroupStep, table: pa.Table, signature: pa.Table) -> pa.Table
 
 
 def write_items(path: Path, table: pa.Table) -> None:
-    """A table that is read at random: without compression, in one piece."""
+    """A table that is read at random: in one piece and uncompressed, so that no more is read than is used."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
     write_atomic(path, sink.getvalue())
-
-
-def mapped(path: Path) -> pa.Table:
-    """Such a table, of which nothing is read before it is looked at."""
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all().combine_chunks()
 
 
 def name_files(folder: Path, files: Sequence[Path], own: int) -> None:
@@ -100,7 +94,7 @@ class Items:
         if number not in self._open:
             if len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open)))
-            self._open[number] = mapped(self._files[number])
+            self._open[number] = read_arrow(self._files[number])
         return self._open[number]
 
     def take(self, items: Ints, columns: Sequence[str]) -> pa.Table:

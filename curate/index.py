@@ -10,7 +10,6 @@ nothing is decided about them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate import exchange
-from curate.commit import read_json, write_atomic, write_json
+from curate.commit import read_arrow, read_json, sha256_file, write_atomic, write_json
 from curate.errors import RecipeError, RunError
-from curate.group_items import mapped, write_items
+from curate.group_items import write_items
 from curate.linked import Linked
 from curate.parts import Item
 from curate.stage import EXPANDED, fingerprint
@@ -149,25 +147,19 @@ def publish_part(
     path = context.folder.root / "index" / node / f"{part}.arrow"
     told = [context.folder.ledger / name for name in ledgers]
     source = state / ("items" if isinstance(step.stage, Linked) else "keys") / f"{part}.arrow"
-    print_ = fingerprint([[p.name, _digest(p)] for p in [source, *told]], list(outputs))
+    print_ = fingerprint([[p.name, sha256_file(p)[:16]] for p in [source, *told]], list(outputs))
     note = state / "published" / f"{part}.json"
     done = read_json(note)
     if done is not None and done["fingerprint"] == print_ and path.exists():
         return done
-    if isinstance(step.stage, Linked):
-        rows = mapped(source)
-    else:
-        rows = exchange.whole(source).drop_columns(["part", "known"])
+    rows = read_arrow(source)
+    if not isinstance(step.stage, Linked):
+        rows = rows.drop_columns(["part", "known"])
     rows = rows.filter(pa.array(~_dead(step, rows, told, outputs))).combine_chunks()
     write_items(path, rows)
-    result = {"fingerprint": print_, "items": rows.num_rows, "digest": _digest(path)}
+    result = {"fingerprint": print_, "items": rows.num_rows, "digest": sha256_file(path)[:16]}
     write_json(note, result)
     return result
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _dead(step: GroupStep, rows: pa.Table, ledgers: Sequence[Path], outputs: Sequence[str]) -> Any:

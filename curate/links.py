@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,13 @@ def pair(context: Context, node: str, bucket: int, buckets: int, print_: str) ->
         return done
     pieces = 0
     table = exchange.read(folder / "keys", bucket)
-    for left, right, similarity in _gathered(_named(step, folder, table, _candidates(step, table))):
-        edges = unique(left, right, similarity)
-        table = pa.table(edges._asdict())
-        place = bucket_of(edges.left.astype(np.uint64), buckets)
-        exchange.write(folder / "pairs", f"{bucket:06d}.{pieces}", table, place, buckets)
-        pieces += 1
+    with _blaming(step, folder, table["item"].to_numpy()):
+        for left, right, similarity in _gathered(_candidates(step, table)):
+            edges = unique(left, right, similarity)
+            place = bucket_of(edges.left.astype(np.uint64), buckets)
+            sender = f"{bucket:06d}.{pieces}"
+            exchange.write(folder / "pairs", sender, pa.table(edges._asdict()), place, buckets)
+            pieces += 1
     result = {"fingerprint": print_, "senders": [f"{bucket:06d}.{i}" for i in range(pieces)]}
     write_json(folder / "pairs" / f"{bucket:06d}.json", result)
     return result
@@ -195,13 +197,14 @@ def pair(context: Context, node: str, bucket: int, buckets: int, print_: str) ->
 _Pairs = tuple[Ints, Ints, npt.NDArray[np.float32]]
 
 
-def _named(step: GroupStep, folder: Path, table: pa.Table, pairs: Iterator[_Pairs]) -> Iterator[_Pairs]:
-    """The same; a stage's bug tells some of the samples it was shown."""
+@contextmanager
+def _blaming(step: GroupStep, folder: Path, shown: Ints) -> Iterator[None]:
+    """A stage's bug tells some of the samples it was shown."""
     try:
-        yield from pairs
+        yield
     except StageBug as bug:
-        items = Items.of(step, folder).take(np.unique(table["item"].to_numpy())[:5], ["sample_id"])
-        raise StageBug(bug.node, bug.problem, items["sample_id"].to_pylist()) from bug
+        some = Items.of(step, folder).take(np.unique(shown)[:5], ["sample_id"])
+        raise StageBug(bug.node, bug.problem, some["sample_id"].to_pylist()) from bug
 
 
 def _candidates(step: GroupStep, table: pa.Table) -> Iterator[_Pairs]:
@@ -285,10 +288,11 @@ def verify(context: Context, node: str, bucket: int, print_: str) -> dict[str, A
             both, place = np.unique(np.r_[edges.left[here], edges.right[here]], return_inverse=True)
             signatures = items.take(both, names)
             left, right = np.split(place, 2)
-            alike = _verified(step, signatures, left, right, items.take(both[:5], ["sample_id"])["sample_id"])
-            found[here] = pc.fill_null(alike, np.nan).to_numpy(zero_copy_only=False)
-        same = _equal(items, edges.left, edges.right)
-        found[same] = 1
+            with _blaming(step, folder, both):
+                alike = _verified(step, signatures, left, right)
+            twin = signatures["twin"].to_numpy()
+            similarity = pc.fill_null(alike, np.nan).to_numpy(zero_copy_only=False)
+            found[here] = np.where(twin[left] == twin[right], 1, similarity)  # twins need no confirmation
         true = ~np.isnan(found)
         edges = unique(edges.left[true], edges.right[true], found[true])
     write_items(path, pa.table(edges._asdict()))
@@ -297,19 +301,10 @@ def verify(context: Context, node: str, bucket: int, print_: str) -> dict[str, A
     return result
 
 
-def _equal(items: Items, left: Ints, right: Ints) -> npt.NDArray[np.bool_]:
-    """Pairs of twins, which need no confirmation."""
-    both, place = np.unique(np.r_[left, right], return_inverse=True)
-    twin = items.take(both, ["twin"])["twin"].to_numpy()
-    a, b = np.split(place, 2)
-    return twin[a] == twin[b]  # type: ignore[no-any-return]
-
-
-def _verified(
-    step: GroupStep, signatures: pa.Table, left: Ints, right: Ints, ids: pa.ChunkedArray
-) -> pa.Array:
+def _verified(step: GroupStep, signatures: pa.Table, left: Ints, right: Ints) -> pa.Array:
     a, b = signatures.take(pa.array(left)), signatures.take(pa.array(right))
-    found = guarded(step.id, ids, a, lambda t, _: linked(step).verify(t, b), None)[0]
+    none = pa.chunked_array([], pa.string())
+    found = guarded(step.id, none, a, lambda t, _: linked(step).verify(t, b), None)[0]
     alike = sample.single(found)
     if len(alike) != len(left) or alike.type != pa.float32():
         raise StageBug(step.id, f"verified {len(left)} pairs as {len(alike)} values of {alike.type}")

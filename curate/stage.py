@@ -103,13 +103,14 @@ class Store(Protocol):
         """A new file, thrown away where the block ends before `close`."""
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """For `BeforeValidator`: a single name without brackets is a list of one."""
     return [value] if isinstance(value, str) else value
 
 
 # One or several: a recipe may give a single name without brackets, and the JSON schema says so.
 Names: TypeAlias = Annotated[
-    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])
+    tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | tuple[str, ...])
 ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from curate.stage import Out
 from stages.common.columns import reason_where
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mark: bool) -> Out:
@@ -25,28 +28,48 @@ def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mar
     no cluster. With `mark` nothing is dropped, but a column says what would have been.
     """
     leader: Ints = single(members["leader"]).to_numpy()
+    fates = decided(members, leader, items=items, max_documents=max_documents)
+    columns = {
+        f"{prefix}cluster": _names(members, leader, fates.several),
+        f"{prefix}survivor": fates.survivor,
+        f"{prefix}similarity": single(members["similarity"]).cast(pa.float32()),
+    }
+    return told(columns, fates, f"{prefix}duplicate" if mark else "")
+
+
+class Fates(NamedTuple):
+    """Of the members of clusters, one value each."""
+
+    several: Mask  # whether its cluster has other members
+    loses: Mask  # to a survivor
+    furniture: Mask  # of too many documents
+    survivor: pa.Array  # sample_id, its own where it survives; null where nobody is elected
+
+
+def decided(members: pa.Table, leader: Ints, *, items: bool, max_documents: int) -> Fates:
+    """What becomes of members with `sample_id` and `shape`, by the row that each belongs to."""
     rows = len(leader)
     several = np.bincount(leader, minlength=rows)[leader] > 1
     ids = single(members["sample_id"])
     pair = single(pc.equal(members["shape"], PAIR)).to_numpy(zero_copy_only=False)
     elects = pair if items else np.ones(rows, dtype=bool)
-    loses = several & elects & (leader != np.arange(rows))
     furniture = np.zeros(rows, dtype=bool)
     capped = np.flatnonzero(several & ~elects)
-    if len(capped):
+    if len(capped):  # twice in one document counts once
         furniture[capped] = distinct_samples(ids.take(pa.array(capped)), leader[capped]) > max_documents
-    survivor = ids.take(pa.array(leader, mask=~(several & elects)))
-    columns = {
-        f"{prefix}cluster": _names(members, leader, several),
-        f"{prefix}survivor": survivor,
-        f"{prefix}similarity": single(members["similarity"]).cast(pa.float32()),
-    }
-    if mark:
+    elects &= several
+    survivor = ids.take(pa.array(leader, mask=~elects))
+    return Fates(several, elects & (leader != np.arange(rows)), furniture, survivor)
+
+
+def told(columns: Mapping[str, pa.Array], fates: Fates, duplicate: str) -> Out:
+    """The columns with the drops, or with the column `duplicate` that says who would have been dropped."""
+    if duplicate:
         # twins share an id, so that the survivor's does not tell them apart
-        marks = pa.array(furniture | loses, mask=~several)
-        return Out({**columns, f"{prefix}duplicate": marks})
-    drop = pc.coalesce(reason_where(furniture, "boilerplate"), reason_where(loses, "duplicate"))
-    return Out(columns, drop)
+        marks = pa.array(fates.furniture | fates.loses, mask=~fates.several)
+        return Out({**columns, duplicate: marks})
+    furniture, loses = reason_where(fates.furniture, "boilerplate"), reason_where(fates.loses, "duplicate")
+    return Out(columns, pc.coalesce(furniture, loses))
 
 
 def distinct_samples(ids: pa.Array, group: Ints) -> Ints:

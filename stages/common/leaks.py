@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from curate.stage import Map, fingerprint
+from curate.stage import Map, as_list, fingerprint
 from stages.common.benchmark import Benchmark, digests, find
 from stages.common.cached_index import Tables, cached, check_folder, default_folder
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
 
 _PathName: TypeAlias = Annotated[
     str, StringConstraints(min_length=1), AfterValidator(os.path.expanduser), AfterValidator(os.path.abspath)
 ]
 Paths: TypeAlias = Annotated[
-    tuple[_PathName, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])
+    tuple[_PathName, ...], BeforeValidator(as_list, json_schema_input_type=str | tuple[str, ...])
 ]
 
 

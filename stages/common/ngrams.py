@@ -19,7 +19,6 @@ from stages.common.shingles import plain
 Words = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
-_SPACELESS = ("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar")
 _MULTIPLIER = np.uint64(0x9E6C63D0876A9A35)
 
 
@@ -124,4 +123,4 @@ def longest_run(mask: Mask) -> tuple[int, int]:
 @lru_cache(maxsize=1)
 def _spaceless() -> Mask:
     """(0x110000,): letters of scripts without spaces between words."""
-    return np.isin(scripts.table(), [scripts.script(name) for name in _SPACELESS])
+    return np.isin(scripts.table(), [scripts.script(name) for name in scripts.SPACELESS])

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 SYMBOL, SPACE, DIGIT, MARK, OTHER = range(5)
+# Written without spaces between words: a letter is compared where others have words.
+SPACELESS = ("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar")
 # Blocks that hold a script's letters. Blocks rather than the Script property, which Python lacks; only
 # their letters count, so that punctuation within a block does no harm.
 _BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {

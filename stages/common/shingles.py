@@ -37,7 +37,6 @@ _MULTIPLIER = np.uint64(0xD1B54A32D192ED03)
 _SPACE = 0x20
 # Marks that are not seen: soft hyphen, joiners, variation selectors, tags.
 _UNSEEN = (0xAD, 0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0000, 0xE01F0))
-_DENSE = ("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar")
 _DENSE_BLOCKS = ((0xE00, 0xEFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3099, 0x309A), (0xA9E0, 0xAA7F))
 _GAP, _WORD, _MARK, _LETTER, _LETTER_MARK, _NOTHING = range(6)
 _ASCII = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else _SPACE for b in range(256))
@@ -139,7 +138,7 @@ def _tables() -> tuple[Codes, Bytes, npt.NDArray[np.bool_]]:
     kinds = np.full(0x110000, _GAP, dtype=np.uint8)
     kinds[classes >= scripts.DIGIT] = _WORD
     kinds[classes == scripts.MARK] = _MARK
-    kinds[np.isin(classes, [scripts.script(name) for name in _DENSE])] = _LETTER
+    kinds[np.isin(classes, [scripts.script(name) for name in scripts.SPACELESS])] = _LETTER
     for first, last in _DENSE_BLOCKS:
         block = kinds[first : last + 1]
         block[block == _MARK] = _LETTER_MARK

@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 from curate.errors import RecipeError
 from curate.sample import PAIR, Level, level_of, single
 from curate.stage import Group, Names, Out, Rank
-from stages.common.columns import reason_where
-from stages.common.electing import distinct_samples
+from stages.common.electing import decided, told
 from stages.common.near import Prefer, reasons
 from stages.common.normal_forms import NormalForm, normalised
+from stages.common.strata import as_keys, components
 
 Ints = npt.NDArray[np.int64]
 
@@ -117,39 +117,16 @@ class Exact(Group):
         kinds = pc.if_else(pairs, "p", "d")
         buckets = pc.binary_join_element_wise(single(kinds), values, ":")  # null where the key is
         wanted = {"pairs": pairs, "documents": pc.invert(pairs), "all": pa.scalar(True)}[self.scope]
-        present = pc.and_(pc.is_valid(buckets), wanted)
-        present = single(present).to_numpy(zero_copy_only=False)
-        offsets = np.zeros(len(present) + 1, dtype=np.int32)
-        np.cumsum(present, out=offsets[1:])
-        return pa.ListArray.from_arrays(pa.array(offsets), buckets.filter(pa.array(present)))
+        return as_keys(single(pc.if_else(wanted, buckets, pa.scalar(None, pa.string()))))
 
     def elect(self, members: pa.Table) -> Out:
-        component: Ints = single(members["component"]).to_numpy()
-        rows = len(component)
-        first = np.flatnonzero(np.diff(component, prepend=-1)) if rows else np.zeros(0, dtype=np.int64)
-        sizes = np.diff(first, append=rows)
-        group = np.repeat(np.arange(len(first)), sizes)
-        several = sizes[group] > 1
-        ids = single(members["sample_id"])
-        pair = single(pc.equal(members["shape"], PAIR)).to_numpy(zero_copy_only=False)
         # A component is of one kind, see keys(): items of documents are capped, all else elects.
-        elects = pair if self._items() else np.ones(rows, dtype=bool)
-        loses = several & elects & (np.arange(rows) != first[group])
-        furniture = np.zeros(rows, dtype=bool)
-        suspects = np.flatnonzero(~elects & (sizes[group] > self.max_documents))
-        if len(suspects):  # twice in one document counts once
-            documents = distinct_samples(ids.take(pa.array(suspects)), group[suspects])
-            furniture[suspects] = documents > self.max_documents
-        survivor = ids.take(pa.array(np.where(several & elects, first[group], 0), mask=~(several & elects)))
+        first, sizes, group = components(members)
+        fates = decided(members, first[group], items=self._items(), max_documents=self.max_documents)
         names = self._cluster(members, first, sizes).take(pa.array(group))
-        cluster_name, survivor_name, duplicate = self._columns()
-        columns = {cluster_name: names, survivor_name: survivor}
-        if self.action == "mark":
-            # twins share an id, so that the survivor's does not tell them apart
-            marks = pa.array(furniture | loses, mask=~several)
-            return Out({**columns, duplicate: marks})
-        drop = pc.coalesce(reason_where(furniture, "boilerplate"), reason_where(loses, "duplicate"))
-        return Out(columns, drop)
+        cluster, survivor, duplicate = self._columns()
+        columns = {cluster: names, survivor: fates.survivor}
+        return told(columns, fates, duplicate if self.action == "mark" else "")
 
     def _items(self) -> bool:
         return self.level_() != "sample"

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curate.errors import RecipeError
 from curate.linked import Prepared
-from curate.sample import Level, level_of, single, wrap
+from curate.sample import Level, level_of, scatter, single, wrap
 from curate.stage import Arrays
 from stages.common.hamming import distance, first_keys, keys, n_keys
 from stages.common.near import Near
@@ -77,11 +77,9 @@ class NearHash(Near):
             twins = mix(twins ^ word)
         found = keys(hashes, self.max_distance) & ~_KIND | kinds[:, None]
         columns = [pa.array(twins), wrap(pa.array(hashes.reshape(-1)), np.full(len(rows), hashes.shape[1]))]
-        place = np.full(len(takes_part), -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
-        everywhere = pa.array(place, mask=~takes_part)
         lists = wrap(pa.array(found.reshape(-1)), np.full(len(rows), found.shape[1]))
-        return Prepared(pa.table(columns, schema=self.signature()).take(everywhere), lists.take(everywhere))
+        *spread, lists = (scatter(column, rows, len(takes_part)) for column in (*columns, lists))
+        return Prepared(pa.table(spread, schema=self.signature()), lists)
 
     def link(self, bucket: pa.Table) -> Iterator[pa.Table]:
         key: Words = single(bucket["key"]).to_numpy()

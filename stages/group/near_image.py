@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.linked import Prepared
-from curate.sample import Level, single, wrap
+from curate.sample import Level, scatter, single, wrap
 from curate.stage import Arrays
 from stages.common import thumbs
 from stages.common.hamming import close, first_keys, keys, n_keys
@@ -103,11 +103,8 @@ class NearImage(Near):
         found = _keys(shown, self.max_distance, self._looked_up(), kinds)
         blank = thumbs.blank(shown)
         found[blank] = mix(twins[blank])[:, None]
-        place = np.full(len(takes_part), -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
-        everywhere = pa.array(place, mask=~takes_part)
-        signature = pa.table(columns, schema=self.signature()).take(everywhere)
-        return Prepared(signature, _once_each(found).take(everywhere))
+        *spread, lists = (scatter(c, rows, len(takes_part)) for c in (*columns, _once_each(found)))
+        return Prepared(pa.table(spread, schema=self.signature()), lists)
 
     def link(self, bucket: pa.Table) -> Iterator[pa.Table]:
         key: Words = single(bucket["key"]).to_numpy()

@@ -21,8 +21,6 @@ from stages.common.forms import char_class, normal
 from stages.common.list_file import File, stamp, text_of
 
 _LARGEST = 64 << 20  # bytes of a list
-# Scripts written without spaces between words: each letter, with its marks, stands alone.
-_SPACELESS = ("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"
 )
@@ -131,7 +129,7 @@ def _token() -> re.Pattern[str]:
     """A letter of a script without spaces, a gap, a word of another script, or any other character."""
     kinds = scripts.table()
     marks = char_class(np.flatnonzero(kinds == scripts.MARK).tolist())
-    alone = [kinds == scripts.script(name) for name in _SPACELESS]
+    alone = [kinds == scripts.script(name) for name in scripts.SPACELESS]
     letters = char_class(np.flatnonzero(np.any(alone, axis=0)).tolist())
     return re.compile(
         rf"[{letters}][{marks}]*|(?P<gap>[\s_\-\u2010-\u2015]+)|[^\W_{letters}](?:[^\W_{letters}]|[{marks}])*|.",
