@@ -2,8 +2,8 @@
 more of them?
 
 Captions of 5 to 25 words in Parquet, 2 % copied, 2 % with a word or two changed; images are URLs that nobody
-fetches. Read, exact by URL, exact by text, near_text; one process without Ray, CPU seconds of
-each kind of task for a million rows. The last line is the cost of a row at the larger size over the smaller.
+fetches. Read, exact by URL, exact by text, near_text, and a quota over all rows, which is one key; one
+process without Ray, CPU seconds of each kind of task for a million rows. The last line is the cost of a row at the larger size over the smaller.
 
     python benchmarks/scale.py [--small]
 """
@@ -39,6 +39,7 @@ nodes:
   - {{id: by_url, stage: exact, key: image_url, normalise: url, name: url}}
   - {{id: by_text, stage: exact, key: text_body, normalise: text, name: exact}}
   - {{id: near, stage: near_text}}
+  - {{id: budget, stage: quota, share: 0.9}}
 """
 _FILE = 50_000  # rows of a file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from curate.group import groups_of
 from curate.group_items import name_files
 from curate.linked import Linked
 from curate.links import sample_bound
+from curate.members import PIECE
 from curate.stage import fingerprint
 from curate.steps import GroupStep
 from curate.work import Context, Tasks
 
-_GROUP_ITEMS = 200_000  # items of a bucket of equal keys, about: what one task holds in memory
+_GROUP_ITEMS = PIECE  # items of a bucket of equal keys, about
 _BUCKET_BYTES = 1 << 27  # of keys that are linked, and what is carried with each
 
 
@@ -102,6 +104,7 @@ class Election:
         if not self.parts:
             return
         linked = isinstance(self.step.stage, Linked)
+        shutil.rmtree(self.folder / "spill", ignore_errors=True)  # of tasks that were killed
         if self._bound():
             self._fit(tasks)
         self._keys(tasks, "prepare" if linked else "send_keys")

@@ -49,11 +49,15 @@ def write(folder: Path, sender: str, table: pa.Table, buckets: Ints, n: int) -> 
     write_atomic(folder / f"{sender}.arrow", sink.getvalue())
 
 
+def files(folder: Path) -> list[Path]:
+    """What `read` reads, in the order of the senders' names."""
+    merged = folder / _MERGED
+    return sorted((merged if merged.is_dir() else folder).glob("*.arrow"))
+
+
 def read(folder: Path, bucket: int) -> pa.Table:
     """One bucket of all senders, in the order of their names."""
-    merged = folder / _MERGED
-    paths = sorted((merged if merged.is_dir() else folder).glob("*.arrow"))
-    return pa.concat_tables([one(path, bucket) for path in paths]).combine_chunks()
+    return pa.concat_tables([one(path, bucket) for path in files(folder)]).combine_chunks()
 
 
 def one(path: Path, bucket: int) -> pa.Table:
@@ -90,19 +94,23 @@ def merge(folder: Path, name: str, senders: Sequence[str], print_: str) -> dict[
     done = read_json(note)
     if done is not None and done["fingerprint"] == print_:
         return done
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with ExitStack() as stack:
-        maps = [stack.enter_context(pa.memory_map(str(folder / f"{s}.arrow"))) for s in senders]
-        files = [pa.ipc.open_file(m) for m in maps]
-        writer = stack.enter_context(pa.ipc.new_file(str(temporary), files[0].schema, options=LZ4))
-        for bucket in range(files[0].num_record_batches):
-            batches = [file.get_batch(bucket) for file in files]
-            writer.write_batch(pa.concat_batches(batches))
-    temporary.replace(path)
+    join([folder / f"{s}.arrow" for s in senders], path)
     result = {"fingerprint": print_}
     write_json(note, result)
     return result
+
+
+def join(sources: Sequence[Path], path: Path) -> None:
+    """Some senders' files as one, which is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with ExitStack() as stack:
+        maps = [stack.enter_context(pa.memory_map(str(source))) for source in sources]
+        opened = [pa.ipc.open_file(m) for m in maps]
+        writer = stack.enter_context(pa.ipc.new_file(str(temporary), opened[0].schema, options=LZ4))
+        for bucket in range(opened[0].num_record_batches):
+            writer.write_batch(pa.concat_batches([file.get_batch(bucket) for file in opened]))
+    temporary.replace(path)
 
 
 def keep_only(folder: Path, senders: Iterable[str]) -> None:

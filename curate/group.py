@@ -7,6 +7,8 @@ components first. `curate.election` says which of these tasks comes when.
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,12 @@ from curate.errors import StageBug
 from curate.graph import Edges, classes, components, survivors
 from curate.group_items import Items, living, rows_of, shown
 from curate.linked import Linked
-from curate.ranking import TIES, ranked, resolved
+from curate.members import PIECE, TOLD, pieces
+from curate.ranking import LOT, TIES, ranked, resolved
 from curate.sample import Ints
 from curate.steps import GroupStep
 from curate.work import Context
 
-_MEMBERS = 200_000  # items of an election, about: what one task holds in memory
 # Engine columns beside the ones a Group reads. `part` and `slot` say where the decision belongs.
 _PLACE = ("part", "slot")
 
@@ -58,11 +60,27 @@ def send_keys(
     rows = resolved(step, table).take(pa.array(items)).append_column("key", flat)
     ordinal = np.arange(len(items)) - np.repeat(np.cumsum(lists) - lists, lists)
     rows = rows.append_column("vote", pa.array(ordinal, pa.int32()))
+    rows = _told_of_each(step, offered, keys, rows, items)
     rows = rows.append_column("known", pa.array(np.zeros(len(items), dtype=np.int8)))
     rows = rows.append_column("part", pa.array(np.full(len(items), number, dtype=np.int64)))
     exchange.write(folder, part, rows, _bucket(flat, buckets), buckets)
     write_json(folder / f"{part}.json", {"fingerprint": print_, "items": table.num_rows})
     return {"reused": 0, "computed": table.num_rows}
+
+
+def _told_of_each(
+    step: GroupStep, offered: pa.Table, keys: pa.Array, rows: pa.Table, items: Ints
+) -> pa.Table:
+    """With the stage's own order and units. `rows` are one a key, `items` the item of each."""
+    lots = guarded(step.id, offered["sample_id"], offered, lambda t, _: step.stage.lots(t), None)[0]
+    units = guarded(step.id, offered["sample_id"], offered, lambda t, _: step.stage.units(t, keys), None)[0]
+    for name, values, wanted in ((LOT, lots, offered.num_rows), ("unit", units, rows.num_rows)):
+        if values is not None and len(values) != wanted:
+            raise StageBug(step.id, f"gave {len(values)} {name}s for {wanted}", [])
+    if lots is not None:
+        rows = rows.append_column(LOT, sample.single(lots).cast(pa.float64()).take(pa.array(items)))
+    ones = pa.array(np.ones(rows.num_rows, dtype=np.int64))
+    return rows.append_column("unit", ones if units is None else sample.single(units).cast(pa.int64()))
 
 
 def send_known(
@@ -100,50 +118,52 @@ def decide(context: Context, node: str, bucket: int, own: int, print_: str) -> d
     """All decisions of one bucket, sorted back to the `own` parts of this run that they belong to, by groups
     of parts; `hand_out` then divides each group's."""
     step = context.plan.group(node)
-    folder = context.folder.group(node) / "decisions"
-    sender = f"{bucket:06d}"
+    state = context.folder.group(node)
+    folder, sender = state / "decisions", f"{bucket:06d}"
     done = read_json(folder / f"{sender}.json")
     if done is not None and done["fingerprint"] == print_:
         return done
     linked = isinstance(step.stage, Linked)
-    table = _linked(context, step, bucket) if linked else _by_key(context, step, bucket)
-    engine = ["leader", "similarity"] if linked else ["key"]
+    spill = state / "spill" / f"{sender}.{os.getpid()}"
+    keys = exchange.files(state / "keys")
+    members = [_linked(context, step, bucket)] if linked else pieces(step, keys, bucket, spill / "members")
+    decided, components, number = 0, 0, 0
+    for number, table in enumerate(members):
+        decisions = _decided(step, table, own)
+        group = decisions["part"].to_numpy() // exchange.FAN
+        exchange.write(spill / "decisions", f"{number:06d}", decisions, group, groups_of(own))
+        decided += decisions.num_rows
+        # one that goes on in the next piece is counted there too: a figure for people, not for the engine
+        components += len(pc.unique(table["component"]))
+    exchange.join(exchange.files(spill / "decisions"), folder / f"{sender}.arrow")
+    shutil.rmtree(spill)
+    result = {"fingerprint": print_, "components": components, "decisions": decided}
+    write_json(folder / f"{sender}.json", result)
+    return result
+
+
+def _decided(step: GroupStep, table: pa.Table, own: int) -> pa.Table:
+    """What elect() says of members, with the place that each decision belongs to."""
+    linked = isinstance(step.stage, Linked)
+    engine = ["leader", "similarity"] if linked else ["key", *TOLD]
     reads = [*(shown(step) if linked else step.reads), "sample_id", "shape", "component", *engine]
     reads = [name for name in dict.fromkeys(reads) if name not in ("slot", "dataset", "source")]
     reads += [name for name in ("dataset", "source") if name in step.reads]
     writes, allowed = step.stage.writes(), step.stage.reasons()
 
     def elect(members: pa.Table, ids: pa.ChunkedArray) -> tuple[dict[str, pa.Array], pa.Array]:
-        return checked(node, writes, allowed, step.stage.elect(members), members.num_rows, ids)
+        return checked(step.id, writes, allowed, step.stage.elect(members), members.num_rows, ids)
 
-    columns, drop = guarded(node, table["sample_id"], table.select(reads), elect, None)[0]
+    columns, drop = guarded(step.id, table["sample_id"], table.select(reads), elect, None)[0]
     told = np.ones(table.num_rows, dtype=bool) if step.stage.votes else _any(drop, *columns.values())
     told &= table["part"].to_numpy() < own  # of what earlier runs kept nothing is decided
     places = [*_PLACE, *(["vote"] if step.stage.votes else [])]
-    decisions = pa.table({**{n: table[n] for n in places}, "drop": drop, **columns}).filter(pa.array(told))
-    group = decisions["part"].to_numpy() // exchange.FAN
-    exchange.write(folder, sender, decisions, group, groups_of(own))
-    n_components = len(pc.unique(table["component"]))
-    result = {"fingerprint": print_, "components": n_components, "decisions": decisions.num_rows}
-    write_json(folder / f"{sender}.json", result)
-    return result
+    return pa.table({**{n: table[n] for n in places}, "drop": drop, **columns}).filter(pa.array(told))
 
 
 def _any(*columns: pa.Array) -> Any:
     """Where one of the columns says something."""
     return np.logical_or.reduce([pc.is_valid(c).to_numpy(zero_copy_only=False) for c in columns])
-
-
-def _by_key(context: Context, step: GroupStep, bucket: int) -> pa.Table:
-    """Equal keys are one component."""
-    table = exchange.read(context.folder.group(step.id) / "keys", bucket)
-    names = sample.single(table["key"]).dictionary_encode()
-    # numbered in the order of the keys themselves, not of their arrival
-    rank = np.empty(len(names.dictionary), dtype=np.int64)
-    rank[pc.sort_indices(names.dictionary).to_numpy()] = np.arange(len(names.dictionary))
-    codes = names.indices.to_numpy(zero_copy_only=False)
-    component = rank[codes] if len(rank) else np.zeros(0, dtype=np.int64)
-    return ranked(step, table.append_column("component", pa.array(component)))
 
 
 def groups_of(parts: int) -> int:
@@ -188,7 +208,7 @@ def decisions(context: Context, node: str, number: int) -> pa.Table:
 
 def election_buckets(members: int) -> int:
     """How many elections the members of components are cut into."""
-    return max(1, -(-members // _MEMBERS))
+    return max(1, -(-members // PIECE))
 
 
 def connect(context: Context, node: str, print_: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from curate.steps import GroupStep
 
 # Columns of every item beside the ones a Group reads. `part` and `slot` say where its decision belongs.
 TIES = ("sample_id", "dataset", "source", "slot")
+LOT = "lot"  # the stage's own order before ties, where it has one
 
 
 def resolved(step: GroupStep, items: pa.Table) -> pa.Table:
@@ -42,6 +43,8 @@ def ranked(step: GroupStep, table: pa.Table) -> pa.Table:
             table = table.append_column(f"_first{number}", place)
             order.append((f"_first{number}", "ascending"))
         order.append((name, direction))
+    if LOT in table.column_names:
+        order.append((LOT, "ascending"))
     # of a column named twice the first mention counts
     keys = list(dict(reversed([*order, *((name, "ascending") for name in TIES)])).items())[::-1]
     sort_keys = [(name, direction, "at_end") for name, direction in keys]

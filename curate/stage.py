@@ -290,6 +290,9 @@ class Group(Stage):
     votes: ClassVar[bool] = False
     # True where keys and signatures of survivors are written to RUN/index/<node>/, for later runs.
     indexed: ClassVar[bool] = False
+    # True where elect() is right about a piece of a component: the largest are then handed over in pieces, so
+    # that no key, however many share it, asks for more memory.
+    streams: ClassVar[bool] = False
 
     def known_runs(self) -> tuple[str, ...]:
         """Finished runs (folders) whose index takes part: their survivors come before all others, and are not
@@ -316,12 +319,25 @@ class Group(Stage):
     def keys(self, items: pa.Table) -> pa.Array:
         """list<string>: the keys of each item. An item without one stands alone and is not decided about."""
 
+    def lots(self, items: pa.Table) -> pa.Array | None:
+        """float64, one an item: an order among those that `rank()` holds equal, the smallest first."""
+        return None
+
+    def units(self, items: pa.Table, keys: pa.Array) -> pa.Array | None:
+        """int64, one for each key of each item in turn: what is summed up over a component. One each where
+        there is none."""
+        return None
+
     @abstractmethod
     def elect(self, members: pa.Table) -> Out:
         """Decide for all members at once.
 
         The table is sorted by `component` (int64) and, within one, by rank: the first row of a component is
-        its best. Beside `reads()` it has `sample_id`, `shape` and `key`.
+        its best. Beside `reads()` it has `sample_id`, `shape`, `key`, and of the component of each member
+
+            size, total      int64: its members, and the sum of their units
+            place, before    int64: how many members come before this one, and the sum of their units
+            first            string: the sample_id of its best member
         """
 
 

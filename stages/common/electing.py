@@ -28,7 +28,7 @@ def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mar
     no cluster. With `mark` nothing is dropped, but a column says what would have been.
     """
     leader: Ints = single(members["leader"]).to_numpy()
-    fates = decided(members, leader, items=items, max_documents=max_documents)
+    fates = _decided(members, leader, items=items, max_documents=max_documents)
     columns = {
         f"{prefix}cluster": _names(members, leader, fates.several),
         f"{prefix}survivor": fates.survivor,
@@ -46,7 +46,7 @@ class Fates(NamedTuple):
     survivor: pa.Array  # sample_id, its own where it survives; null where nobody is elected
 
 
-def decided(members: pa.Table, leader: Ints, *, items: bool, max_documents: int) -> Fates:
+def _decided(members: pa.Table, leader: Ints, *, items: bool, max_documents: int) -> Fates:
     """What becomes of members with `sample_id` and `shape`, by the row that each belongs to."""
     rows = len(leader)
     several = np.bincount(leader, minlength=rows)[leader] > 1
@@ -56,7 +56,7 @@ def decided(members: pa.Table, leader: Ints, *, items: bool, max_documents: int)
     furniture = np.zeros(rows, dtype=bool)
     capped = np.flatnonzero(several & ~elects)
     if len(capped):  # twice in one document counts once
-        furniture[capped] = distinct_samples(ids.take(pa.array(capped)), leader[capped]) > max_documents
+        furniture[capped] = _distinct_samples(ids.take(pa.array(capped)), leader[capped]) > max_documents
     elects &= several
     survivor = ids.take(pa.array(leader, mask=~elects))
     return Fates(several, elects & (leader != np.arange(rows)), furniture, survivor)
@@ -72,7 +72,7 @@ def told(columns: Mapping[str, pa.Array], fates: Fates, duplicate: str) -> Out:
     return Out(columns, pc.coalesce(furniture, loses))
 
 
-def distinct_samples(ids: pa.Array, group: Ints) -> Ints:
+def _distinct_samples(ids: pa.Array, group: Ints) -> Ints:
     """For each row the number of different ids in its group."""
     codes = ids.dictionary_encode().indices.to_numpy().astype(np.int64)
     width = int(codes.max()) + 1

@@ -45,6 +45,7 @@ class Balance(Group):
 
     stage: Literal["balance"] = "balance"
     votes: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     incidental: ClassVar[frozenset[str]] = frozenset({"entries"})
 
     key: str = Field(default="text_body", description="Column of texts, or of values or lists of them.")
@@ -102,13 +103,14 @@ class Balance(Group):
         """`members` has the column `key`, which is the same in a component."""
         first, sizes, group = components(members)
         loses = np.zeros(members.num_rows, dtype=bool)
-        keys = members["key"].take(pa.array(first)).to_pylist()
-        for key, start, size in zip(keys, first.tolist(), sizes.tolist(), strict=True):
-            if size > self.limit and key.startswith(_ENTRY):
-                rows = slice(start, start + size)
+        kinds = members.take(pa.array(first))
+        keys, all_ = kinds["key"].to_pylist(), kinds["size"].to_pylist()
+        for key, have, start, here in zip(keys, all_, first.tolist(), sizes.tolist(), strict=True):
+            if have > self.limit and key.startswith(_ENTRY):
+                rows = slice(start, start + here)
                 # a larger count moves the bound, not the draws
                 lots = draws(f"balance {self.seed} {key}", members["sample_id"][rows])
-                loses[rows] = lots >= self.limit / size
+                loses[rows] = lots >= self.limit / have
         unmatched = np.array([key.startswith(_NONE) for key in keys], dtype=bool)[group]
         drop = pc.coalesce(reason_where(unmatched, "no_entry"), reason_where(loses, "over_represented"))
         return Out(drop=drop)

@@ -14,12 +14,10 @@ from pydantic import Field, model_validator
 from curate.errors import RecipeError
 from curate.sample import PAIR, Level, level_of, single
 from curate.stage import Group, Names, Out, Rank
-from stages.common.electing import decided, told
+from stages.common.electing import Fates, told
 from stages.common.near import Prefer, reasons
 from stages.common.normal_forms import NormalForm, normalised
 from stages.common.strata import as_keys, components
-
-Ints = npt.NDArray[np.int64]
 
 # Longer keys are replaced by their digest, so that buckets stay small.
 _LONGEST = 80
@@ -48,6 +46,7 @@ class Exact(Group):
 
     stage: Literal["exact"] = "exact"
     indexed: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     # the engine knows what the runs hold
     incidental: ClassVar[frozenset[str]] = frozenset({"known"})
 
@@ -98,7 +97,7 @@ class Exact(Group):
 
     def reads(self) -> frozenset[str]:
         prefer = (p.column for p in self.prefer)
-        return frozenset({self.key, "sample_id", "shape", *self.within, *prefer})
+        return frozenset({self.key, "sample_id", "source", "shape", *self.within, *prefer})
 
     def writes(self) -> pa.Schema:
         cluster, survivor, duplicate = self._columns()
@@ -119,13 +118,30 @@ class Exact(Group):
         wanted = {"pairs": pairs, "documents": pc.invert(pairs), "all": pa.scalar(True)}[self.scope]
         return as_keys(single(pc.if_else(wanted, buckets, pa.scalar(None, pa.string()))))
 
+    def units(self, items: pa.Table, keys: pa.Array) -> pa.Array:
+        """Documents: what occurs in one twice counts once."""
+        there = pc.equal(pc.fill_null(pc.list_value_length(keys), 0), 1)
+        here = items.filter(there)
+        shared = pa.table({"sample_id": here["sample_id"], "source": here["source"], "key": keys.flatten()})
+        shared = shared.append_column("row", pa.array(np.arange(len(shared)), pa.int64()))
+        first = shared.group_by(["sample_id", "source", "key"]).aggregate([("row", "min")])["row_min"]
+        units = pc.equal(here["shape"], PAIR).to_numpy(zero_copy_only=False).astype(np.int64)
+        units[first.to_numpy()] = 1
+        return pa.array(units)
+
     def elect(self, members: pa.Table) -> Out:
         # A component is of one kind, see keys(): items of documents are capped, all else elects.
-        first, sizes, group = components(members)
-        fates = decided(members, first[group], items=self._items(), max_documents=self.max_documents)
-        names = self._cluster(members, first, sizes).take(pa.array(group))
+        several = members["size"].to_numpy() > 1
+        pair = pc.equal(members["shape"], PAIR).to_numpy(zero_copy_only=False)
+        elects = several & (pair if self._items() else np.ones_like(pair))
+        fates = Fates(
+            several,
+            elects & (members["place"].to_numpy() > 0),
+            several & ~elects & (members["total"].to_numpy() > self.max_documents),
+            pc.if_else(pa.array(elects), single(members["first"]), pa.scalar(None, pa.string())),
+        )
         cluster, survivor, duplicate = self._columns()
-        columns = {cluster: names, survivor: fates.survivor}
+        columns = {cluster: self._cluster(members, several), survivor: fates.survivor}
         return told(columns, fates, duplicate if self.action == "mark" else "")
 
     def _items(self) -> bool:
@@ -146,13 +162,14 @@ class Exact(Group):
         told = [a for v in others for a in (pc.binary_length(v).cast(pa.string()), v)]
         return single(pc.binary_join_element_wise(*told, key, ":"))
 
-    def _cluster(self, members: pa.Table, first: Ints, sizes: Ints) -> pa.Array:
+    def _cluster(self, members: pa.Table, several: npt.NDArray[np.bool_]) -> pa.Array:
         """A name for each component of several members, from the key: the same in every run and data set."""
-        several = sizes > 1
-        keys = self._key(members.take(pa.array(first[several]))).to_pylist()
+        first, _, group = components(members)
+        wanted = several[first]
+        keys = self._key(members.take(pa.array(first[wanted]))).to_pylist()
         names = np.full(len(first), None, dtype=object)
-        names[several] = [_digest(key)[:16] for key in keys]
-        return pa.array(names, pa.string())
+        names[wanted] = [_digest(key)[:16] for key in keys]
+        return pa.array(names[group], pa.string())
 
 
 def _bounded(text: pa.Array) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from stages.common.strata import as_keys, check_groupable, check_number, compone
 Ints = npt.NDArray[np.int64]
 
 _UNNAMED = "\0"  # key of samples without a value
+_FRACTIONS = 1 << 16  # in which a column of other than whole numbers is counted
 
 
 class Mix(Group):
@@ -37,6 +38,7 @@ class Mix(Group):
     """
 
     stage: Literal["mix"] = "mix"
+    streams: ClassVar[bool] = True
 
     by: Names = Field(default=("dataset",), min_length=1, description="Columns whose values make a source.")
     weights: dict[str, float] = Field(
@@ -77,33 +79,53 @@ class Mix(Group):
     def keys(self, items: pa.Table) -> pa.Array:
         return as_keys(single(pc.fill_null(labels(items, self.by), _UNNAMED)))
 
+    def lots(self, items: pa.Table) -> pa.Array:
+        return pa.array(draws(f"mix {','.join(self.by)} {self.seed}", items["sample_id"]))
+
+    def units(self, items: pa.Table, keys: pa.Array) -> pa.Array:
+        return pa.array(self._counted(items)[np.repeat(np.arange(items.num_rows), _lengths(keys))])
+
     def elect(self, members: pa.Table) -> Out:
         first, sizes, group = components(members)
-        sources = labels(members.take(pa.array(first)), self.by).to_pylist()
-        lots = draws(f"mix {','.join(self.by)} {self.seed}", members["sample_id"])
-        if self.unit == "samples":
-            units = np.ones(members.num_rows, dtype=np.int64)
-        else:
-            units = np.maximum(summed(members[self.unit]).to_numpy(zero_copy_only=False), 0)
+        kinds = members.take(pa.array(first))
+        sources = labels(kinds, self.by).to_pylist()
+        taken = members["before"].to_numpy() + self._counted(members)
         repeats = np.zeros(members.num_rows, dtype=np.int32)
         whole = sum(Fraction(str(w)) for w in self.weights.values())
-        for source, start, size in zip(sources, first.tolist(), sizes.tolist(), strict=True):
+        there = kinds["total"].to_pylist()
+        for source, all_, start, size in zip(sources, there, first.tolist(), sizes.tolist(), strict=True):
             target = Fraction(str(self.weights.get(source, 0))) / whole * Fraction(str(self.total))
-            rows = start + np.argsort(lots[start : start + size], kind="stable")
-            repeats[rows] = self._repeats(units[rows], target)
+            rows = slice(start, start + size)
+            repeats[rows] = self._repeats(taken[rows], all_, target * self._scale(members))
         weighed = np.array([source in self.weights for source in sources], dtype=bool)[group]
         unwanted = reason_where(~weighed, "no_weight")
         drop = pc.coalesce(unwanted, reason_where(repeats == 0, "over_target"))
         return Out({self.writes().names[0]: pa.array(repeats)}, drop)
 
-    def _repeats(self, units: npt.NDArray[np.number], target: Fraction) -> Ints:
-        """How often each sample of a source is taken, in the order they are drawn in: shape (samples,)."""
-        taken = np.cumsum(units)
-        there = Fraction(taken[-1].item())
+    def _counted(self, table: pa.Table) -> Ints:
+        """Units of each sample, whole numbers: their sums are the same in any order."""
+        if self.unit == "samples":
+            return np.ones(table.num_rows, dtype=np.int64)
+        units = np.maximum(summed(table[self.unit]).to_numpy(zero_copy_only=False), 0)
+        found: Ints = np.rint(units * self._scale(table)).astype(np.int64)
+        return found
+
+    def _scale(self, table: pa.Table) -> int:
+        kind = pa.int64() if self.unit == "samples" else table.schema.field(self.unit).type
+        return _FRACTIONS if pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind) else 1
+
+    def _repeats(self, taken: Ints, there: int, target: Fraction) -> Ints:
+        """How often samples of a source are taken, which come after others: `taken` with each of them, of
+        the units that are `there`; shape (samples,)."""
         if not there or not target:
-            return np.full(len(units), int(target > 0))
+            return np.full(len(taken), int(target > 0))
         every, rest = divmod(target, there)
         if every >= self.max_repeats:
-            return np.full(len(units), self.max_repeats)
+            return np.full(len(taken), self.max_repeats)
         once_more = (taken <= float(rest)) & (rest > 0)
         return int(every) + once_more.astype(np.int64)
+
+
+def _lengths(lists: pa.Array) -> Ints:
+    found: Ints = single(pc.fill_null(pc.list_value_length(lists), 0)).to_numpy(zero_copy_only=False)
+    return found

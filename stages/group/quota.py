@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from curate.sample import Level, single
+from curate.sample import Level
 from curate.stage import Group, Names, Out, Rank
 from stages.common.columns import reason_where
 from stages.common.draws import draws
@@ -26,7 +25,8 @@ from stages.common.strata import (
 )
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+
+_LAST = 1e300  # lots beyond it are of samples without a weight
 
 
 class Quota(Group):
@@ -43,6 +43,7 @@ class Quota(Group):
     """
 
     stage: Literal["quota"] = "quota"
+    streams: ClassVar[bool] = True
 
     by: Names = Field(default=(), description="Columns whose values make a kind.")
     max: int | None = Field(default=None, ge=0, description="Samples of a kind that stay at most.")
@@ -92,24 +93,27 @@ class Quota(Group):
     def keys(self, items: pa.Table) -> pa.Array:
         return as_keys(self._kinds(items))
 
+    def lots(self, items: pa.Table) -> pa.Array:
+        lots = draws(f"quota {','.join(self.by)} {self.seed}", items["sample_id"])
+        if not self.weight:
+            return pa.array(lots)
+        weights = first_values(items[self.weight]).cast(pa.float64())
+        w = weights.to_numpy(zero_copy_only=False)  # null is NaN
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            # u^(1/w) is the larger, the smaller -log(u)/w; what has no weight follows in the order of u
+            return pa.array(np.where(w > 0, np.minimum(-np.log(lots) / w, _LAST), _LAST * (1 + lots)))
+
     def elect(self, members: pa.Table) -> Out:
-        first, sizes, group = components(members)
-        limits = self._limits(members.take(pa.array(first)), sizes)
-        crowded = sizes[group] > limits[group]
-        place = np.arange(members.num_rows) - first[group]
-        rows = np.flatnonzero(crowded)
-        if len(rows):
-            some = members.take(pa.array(rows))
-            ties = np.cumsum(self._leads(some, group[rows]))
-            order = np.lexsort((*self._lots(some), ties))
-            place[rows[order]] = place[rows]
-        return Out(drop=reason_where(place >= limits[group], "over_quota"))
+        first, _, group = components(members)
+        limits = self._limits(members.take(pa.array(first)))
+        return Out(drop=reason_where(members["place"].to_numpy() >= limits[group], "over_quota"))
 
     def _kinds(self, table: pa.Table) -> pa.Array:
         return labels(table, self.by, "" if self.missing == "group" else None)
 
-    def _limits(self, kinds: pa.Table, sizes: Ints) -> Ints:
-        """How many may stay of each kind: shape (kinds,)."""
+    def _limits(self, kinds: pa.Table) -> Ints:
+        """How many may stay of each kind, of which `kinds` has one member: shape (kinds,)."""
+        sizes: Ints = kinds["size"].to_numpy()
         limits = sizes.copy()
         if self.share is not None:
             share = Fraction(str(self.share))  # 0.1 of 30 is 3
@@ -119,25 +123,3 @@ class Quota(Group):
         bound = np.array([size if m is None else m for m, size in zip(most, sizes.tolist(), strict=True)])
         found: Ints = np.minimum(limits, bound).astype(np.int64)
         return found
-
-    def _leads(self, members: pa.Table, group: Ints) -> npt.NDArray[np.bool_]:
-        """Whether a row differs in rank from the one before it: shape (rows,)."""
-        leads: npt.NDArray[np.bool_] = np.diff(group, prepend=-1) != 0
-        for prefer in self.prefer:
-            values = single(members[prefer.column])
-            if pa.types.is_floating(values.type):  # NaN equals NaN here
-                values = values.cast(pa.float64()).view(pa.int64())
-            codes = pc.fill_null(values.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
-            leads |= np.diff(codes, prepend=-2) != 0
-        return leads
-
-    def _lots(self, members: pa.Table) -> tuple[Floats, ...]:
-        """The smallest are drawn, by the last array, among equals by the one before: shape (rows,) each."""
-        lots = draws(f"quota {','.join(self.by)} {self.seed}", members["sample_id"])
-        if not self.weight:
-            return (lots,)
-        weights = first_values(members[self.weight]).cast(pa.float64())
-        w = weights.to_numpy(zero_copy_only=False)  # null is NaN
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # u^(1/w) is the larger, the smaller -log(u)/w; what has no weight follows in the order of u
-            return lots, np.where(w > 0, -np.log(lots) / w, np.inf)

@@ -16,7 +16,9 @@ from PIL import Image
 
 import stages
 from curate.linked import Linked
+from curate.members import told, totals_of
 from curate.pixels import Decode
+from curate.ranking import LOT
 from curate.sample import BASE, DOCUMENT, PAIR, Level, level_of
 from curate.stage import BYTES, TRANSIENT, Expand, Group, Stage
 from stages import STAGES
@@ -263,21 +265,29 @@ def members(stage: Group, rows: int, seed: int = 0) -> pa.Table:
         columns = stage.reads() | {"sample_id", "shape"} | {rank.column for rank in stage.rank()}
         table = flat_table(columns, stage.level_(), rows, seed)
         # of several keys the first will do
-        keys = pa.array([found[0] if found else None for found in stage.keys(table).to_pylist()], pa.string())
+        lists = stage.keys(table)
+        keys = pa.array([found[0] if found else None for found in lists.to_pylist()], pa.string())
+        units = None if stage.votes else stage.units(table, lists)
+        lots = stage.lots(table)
+        if lots is not None:
+            table = table.append_column(LOT, lots)
         table = table.append_column("key", keys).filter(keys.is_valid())
+        table = table.append_column("unit", units or pa.array([1] * table.num_rows, pa.int64()))
         table = table.append_column("component", _numbers(table["key"].to_pylist()))
-    order = [("component", "ascending"), *(rank[:2] for rank in stage.rank()), ("sample_id", "ascending")]
+    lot = [(LOT, "ascending")] if LOT in table.column_names else []
+    order = [("component", "ascending"), *(rank[:2] for rank in stage.rank()), *lot]
+    order.append(("sample_id", "ascending"))
     ways = {column: (column, way) for column, way in reversed(order)}
     table = table.sort_by(list(ways.values())[::-1]).combine_chunks()
-    if isinstance(stage, Linked):
-        # the first two of a component survive, and everybody else belongs to one of them
-        component = table["component"].to_numpy()
-        first = np.searchsorted(component, component)
-        place = np.arange(len(component)) - first
-        leader = np.where(place < 2, np.arange(len(component)), first + place % 2)
-        table = table.append_column("leader", pa.array(leader))
-        table = table.append_column("similarity", pa.array(0.9 - place / 1e3, pa.float32(), mask=place < 2))
-    return table
+    if not isinstance(stage, Linked):
+        return told(table, totals_of([table]))[0]
+    # the first two of a component survive, and everybody else belongs to one of them
+    component = table["component"].to_numpy()
+    first = np.searchsorted(component, component)
+    place = np.arange(len(component)) - first
+    leader = np.where(place < 2, np.arange(len(component)), first + place % 2)
+    table = table.append_column("leader", pa.array(leader))
+    return table.append_column("similarity", pa.array(0.9 - place / 1e3, pa.float32(), mask=place < 2))
 
 
 def _numbers(keys: list[Any]) -> pa.Array:

@@ -264,6 +264,10 @@ def test_keys(stage: Group) -> None:
         assert joined([stage.keys(table.slice(i, size)) for i in range(0, ROWS, size)]) == keys.to_pylist()
     none = stage.keys(table.slice(0, 0))
     assert (none.type, len(none)) == (keys.type, 0)
+    for given, lists in ((table, keys), (table.slice(0, 0), none)):
+        lots, units = stage.lots(given), stage.units(given, lists)
+        assert lots is None or (lots.type, len(lots)) == (pa.float64(), given.num_rows)
+        assert units is None or (units.type, len(units)) == (pa.int64(), len(lists.flatten()))
 
 
 @every(Group)
@@ -278,6 +282,10 @@ def test_elect(stage: Group) -> None:
     alone = [elected(stage, _part(table, a, b)) for a, b in pairwise(cuts)]
     for name, found in whole.items():
         assert repr([v for part in alone for v in part[name]]) == repr(found), f"{name}: components interfere"
+    if stage.streams:
+        parts = [elected(stage, table.slice(i, 2)) for i in range(0, table.num_rows, 2)]
+        for name, found in whole.items():
+            assert repr([v for part in parts for v in part[name]]) == repr(found), f"{name}: pieces differ"
     for a, b in pairwise(cuts):
         if b - a == 1 and stage.indexed:
             assert whole["<drop>"][a] is None, "alone in its component, and dropped"

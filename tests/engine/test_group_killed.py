@@ -21,7 +21,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pools.Recipe:
     for module, name, value in (
         (election, "_BUCKET_BYTES", 600),
         (links, "_PAIRS", 2),
-        (group, "_MEMBERS", 8),
+        (group, "PIECE", 8),
         (exchange, "FAN", 2),
     ):
         monkeypatch.setattr(module, name, value)

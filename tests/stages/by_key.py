@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.ranking import ranked, resolved
+from curate.members import TOLD, told, totals_of
+from curate.ranking import LOT, ranked, resolved
 from curate.stage import Group
 from curate.steps import GroupStep
+
+
+def with_told(members: pa.Table) -> pa.Table:
+    """Members in order with `component`, `key` and `unit`, as elect() is shown them."""
+    return told(members, totals_of([members]))[0]
 
 
 def decided(stage: Group, table: pa.Table) -> list[dict[str, Any]]:
@@ -28,8 +34,12 @@ def decided(stage: Group, table: pa.Table) -> list[dict[str, Any]]:
     members = members.append_column("key", pa.array(flat, pa.string()))
     members = members.append_column("component", pa.array([number[key] for key in flat], pa.int64()))
     members = members.append_column("known", pa.array(np.zeros(len(flat), dtype=np.int8)))
-    members = ranked(step, members)
-    shown = [*sorted(stage.reads()), "sample_id", "shape", "component", "key"]
+    lots, units = stage.lots(table), stage.units(table, stage.keys(table))
+    if lots is not None:
+        members = members.append_column(LOT, lots.take(pa.array(items, pa.int64())))
+    members = members.append_column("unit", units or pa.array([1] * len(flat), pa.int64()))
+    members = with_told(ranked(step, members))
+    shown = [*sorted(stage.reads()), "sample_id", "shape", "component", "key", *TOLD]
     out = stage.elect(members.select(list(dict.fromkeys(shown))))
     assert out.drop is not None
     assert list(out.columns) == stage.writes().names
