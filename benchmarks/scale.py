@@ -3,7 +3,8 @@ more of them?
 
 Captions of 5 to 25 words in Parquet, 2 % copied, 2 % with a word or two changed; images are URLs that nobody
 fetches. Read, exact by URL, exact by text, near_text, and a quota over all rows, which is one key; one
-process without Ray, CPU seconds of each kind of task for a million rows. The last line is the cost of a row at the larger size over the smaller.
+process without Ray, CPU seconds of each kind of task for a million rows. The last line is the cost of a row
+at the larger size over the smaller.
 
     python benchmarks/scale.py [--small]
 """

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import RunError
 
-FORMAT = 3  # of what lies under `state`; raise it when that changes
+FORMAT = 4  # of what lies under `state`; raise it when that changes
 # One thread: a worker has one core.
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
