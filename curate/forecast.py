@@ -102,7 +102,9 @@ def describe(plan: Plan, found: Mapping[str, Found], out: Path | None, modules: 
             lines.append(f"group {step.id} ({step.level}s of {step.input}) by {', '.join(step.reads)}")
         elif isinstance(step, MeasureStep):
             asked = ", ".join(f"{q.column} at {q.q:g}" for q in step.stage.quantiles().values())
-            lines.append(f"quantiles for {step.id} (over the survivors of {step.input}): {asked}")
+            what = "quantiles" if asked else "counts"
+            asked = asked or ", ".join(sorted(step.stage.counts()))
+            lines.append(f"{what} for {step.id} (over the survivors of {step.input}): {asked}")
         elif isinstance(step, WriteStep):
             lines.append(f"write {step.id}/ <- {step.input}")
     if out is not None and not known:

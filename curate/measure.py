@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import sample
+from curate import counting, sample
 from curate.commit import FORMAT, read_json, write_json
 from curate.parts import load
 from curate.sample import Ints, level_of
@@ -316,7 +316,8 @@ def thresholds(
 def settled(context: Context, step: MeasureStep, digests: Sequence[str]) -> bool:
     """Whether the thresholds in the run folder are those that would be measured now."""
     done = read_json(context.folder.state / "thresholds" / f"{step.id}.json")
-    return done is not None and done["fingerprint"] == _print(context.plan, step, digests)
+    known = done is not None and done["fingerprint"] == _print(context.plan, step, digests)
+    return known and counting.settled(context, step, digests)
 
 
 def filled(context: Context, segment: Segment) -> Segment:
@@ -325,14 +326,17 @@ def filled(context: Context, segment: Segment) -> Segment:
         return segment
     done = read_json(context.folder.state / "thresholds" / f"{segment.measured}.json")
     assert done is not None, f"the quantiles of {segment.measured} are not measured"
-    columns = context.plan.segment(context.plan.measure(segment.measured).input).columns
+    step = context.plan.measure(segment.measured)
+    columns = context.plan.segment(step.input).columns
     found: dict[str, dict[str, int | float | None]] = {}
     for told in done["found"]:
         key, kind = told["key"], columns[told["column"]].type
         value = None if key is None else value_of(key, kind)
         found.setdefault(told["dataset"], {})[told["reason"]] = value
+    counts = counting.known(context, step)
     ops = tuple(
-        replace(op, stage=op.stage.at(found)) if op.node == segment.measured else op for op in segment.ops
+        replace(op, stage=op.stage.at(found).counted(counts)) if op.node == segment.measured else op
+        for op in segment.ops
     )
     print_ = fingerprint([op.stage.identity() for op in ops if op.node == segment.measured])
     return replace(segment, ops=ops, thresholds=print_)

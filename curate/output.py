@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,89 +11,120 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import exchange, sample
+from curate import exchange, figures, placing, sample
 from curate.commit import FORMAT, read_json, sha256_file, write_atomic, write_json
 from curate.errors import RunError
 from curate.io.sink import Shard
 from curate.parts import holes, survivors
-from curate.sample import Ints
 from curate.stage import fingerprint
 from curate.steps import WriteStep
 from curate.work import Context
 
-_ORDER = ("order_key", "order_part", "order_row")
-
-
-def buckets_for(total: int, shard_size: int) -> int:
-    """Several buckets a shard, so that a shard task reads little beyond its own rows."""
-    return int(max(1, min(4096, -(-total // max(1, shard_size // 4)))))
+_ORDER = ("order_key", "order_part", "order_row", "order_weight", "order_folder")
 
 
 def send_rows(
-    context: Context, node: str, part: str, number: int, buckets: int, parts: int
+    context: Context, node: str, part: str, number: int, cut: Sequence[int], parts: int
 ) -> dict[str, Any]:
     """Survivors of one part, sorted into buckets of the final order."""
     step = context.plan.write(node)
+    stage, divided = step.stage, placing.Buckets(*cut)
     folder = context.folder.write(node) / "rows"
     upstream = context.part_manifest(step.input, part)["digest"]
-    print_ = fingerprint(
-        FORMAT, step.stage.identity(), step.schema.to_string(), upstream, number, buckets, parts
-    )
+    schema = [step.schema.to_string(), step.totals, step.tallies]
+    print_ = fingerprint(FORMAT, stage.identity(), schema, upstream, number, cut, parts)
     done = read_json(folder / f"{part}.json")
     if done is not None and done["fingerprint"] == print_ and (folder / f"{part}.arrow").exists():
         return done
-    wanted = step.stage.columns()
-    columns = frozenset(step.schema.names) if wanted is None else wanted
-    columns |= {"sample_id", "source", "dataset", "layout"}
-    table = survivors(context, (step.input, part), columns)
-    out = holes(context, (step.input, part), columns)
-    hole = np.repeat([False, True], [table.num_rows, out.num_rows])
-    table = pa.concat_tables([table, out]).combine_chunks().append_column("hole", pa.array(hole))
+    table = _rows(context, step, part)
+    times = placing.copies(stage, table)
+    table = table.take(pa.array(np.repeat(np.arange(table.num_rows), times))).combine_chunks()
+    copy = np.arange(table.num_rows) - np.repeat(np.cumsum(times) - times, times)
+    keys = placing.order_keys(stage, table, copy)
+    named, weight = placing.folders(stage, table), placing.weights(stage, table)
+    place = placing.places(stage, divided, named, keys, number, parts)
     n = table.num_rows
-    if step.stage.order == "source":
-        keys = np.zeros(n, dtype=np.uint64)
-        place = np.full(n, number * buckets // parts, dtype=np.int64)
-    else:
-        seed = f"{step.stage.seed}:".encode()
-        hashes = [hashlib.sha256(seed + i.encode()).digest()[:8] for i in table["sample_id"].to_pylist()]
-        keys = np.array([int.from_bytes(h, "big") for h in hashes], dtype=np.uint64)
-        place = (keys.astype(np.float64) / 2.0**64 * buckets).astype(np.int64).clip(0, buckets - 1)
-    table = table.append_column("order_key", pa.array(keys))
-    table = table.append_column("order_part", pa.array(np.full(n, number, dtype=np.int64)))
-    table = table.append_column("order_row", pa.array(np.arange(n)))
-    exchange.write(folder, part, table, place, buckets)
-    result = {"fingerprint": print_, "counts": np.bincount(place, minlength=buckets).tolist()}
+    columns = [("order_key", keys), ("order_part", np.full(n, number)), ("order_row", np.arange(n))]
+    for name, values in (*columns, ("order_weight", weight), ("copy", copy)):
+        table = table.append_column(name, pa.array(values))
+    exchange.write(folder, part, table.append_column("order_folder", named), place, divided.all)
+    again = pa.array((copy > 0) & ~table["hole"].to_numpy(zero_copy_only=False))
+    repeated = {"samples": int(again.sum().as_py() or 0), "images": _images(table.filter(again))}
+    result = {"fingerprint": print_, "weights": placing.tally(named, place, weight), "repeated": repeated}
     write_json(folder / f"{part}.json", result)
     return result
 
 
+def _rows(context: Context, step: WriteStep, part: str) -> pa.Table:
+    """What of a part goes on to an output, and what would have, had it not been taken out: `hole` is true."""
+    wanted = step.stage.columns()
+    columns = frozenset(step.schema.names) if wanted is None else wanted
+    columns |= {"sample_id", "source", "dataset", "layout", "text_body", "image_ref", *step.totals}
+    columns |= {*step.stage.placed_by(), *step.tallies}
+    columns |= {"image_n_bytes"} & set(step.schema.names)
+    table = survivors(context, (step.input, part), columns)
+    out = holes(context, (step.input, part), columns)
+    hole = np.repeat([False, True], [table.num_rows, out.num_rows])
+    return pa.concat_tables([table, out]).combine_chunks().append_column("hole", pa.array(hole))
+
+
+def _images(table: pa.Table) -> int:
+    return int(sample.alive_items(table, "image").sum())
+
+
 def write_shard(
-    context: Context, node: str, shard: int, first: int, last: int, start: int, stop: int, print_: str
+    context: Context, node: str, name: str, first: int, last: int, start: int, stop: int, print_: str
 ) -> dict[str, Any]:
-    """Write the rows [start, stop) of the buckets first..last as one shard."""
+    """Write the rows of a span of buckets, see `placing.Span`, as one shard."""
     step = context.plan.write(node)
     work = context.folder.write(node)
-    name = f"{shard:05d}"
-    done = read_json(work / "shards" / f"{name}.json")
+    noted = _note(name)
+    done = read_json(work / "shards" / noted)
     building = work / "building"
     known = done if done is not None and done["fingerprint"] == print_ else None
     if known is not None and all((building / f).exists() for f in known["files"]):
         return {"samples": known["samples"]}
-    tables = [_sorted(step, exchange.read(work / "rows", b)) for b in range(first, last + 1)]
-    rows = _with_twins(pa.concat_tables(tables)).slice(start, stop - start)
+    span = placing.Span(name, first, last, start, stop)
+    rows = _span(step, work / "rows", span)
     missing = int(pc.sum(rows["hole"]).as_py() or 0)
     rows = rows.filter(pc.invert(rows["hole"])).combine_chunks().drop_columns([*_ORDER, "hole"])
     building.mkdir(parents=True, exist_ok=True)
-    content = fingerprint(FORMAT, step.stage.identity(), step.schema.to_string(), exchange.digest(rows))
+    identity = [step.stage.identity(), step.schema.to_string(), step.totals, step.tallies]
+    content = fingerprint(FORMAT, identity, exchange.digest(rows))
     note = _unchanged(context, node, name, content)
     if note is None:
         made = step.stage.write_shard(rows, context.payload, building, name, step.schema)
         files = {f: _facts(building / f) for f in made.files}
         note = {"samples": made.samples, "images": made.images, "files": files}
+        note["figures"] = figures.of(rows, step.totals, step.tallies)
     note |= {"fingerprint": print_, "content": content, "holes": missing}
     # the list of files stays here: an output may have as many files as samples
-    write_json(work / "shards" / f"{name}.json", note)
+    write_json(work / "shards" / noted, note)
     return {"samples": note["samples"]}
+
+
+def _span(step: WriteStep, folder: Path, span: placing.Span) -> pa.Table:
+    """The rows of a shard in their order."""
+    of = span.name.rpartition("/")[0]
+    tables = []
+    for bucket in range(span.first, span.last + 1):
+        rows = exchange.read(folder, bucket)
+        rows = rows.filter(pc.equal(rows["order_folder"], of)) if step.stage.by else rows
+        order = list(placing.sort_keys(step.stage))
+        keys = rows.select([name for name, _ in order])
+        tables.append(rows.take(pc.sort_indices(keys, sort_keys=order)))
+    rows = placing.chosen(step.stage, _with_twins(pa.concat_tables(tables)), span)
+    if not rows.num_rows:
+        raise RunError(
+            f"output `{step.id}`: shard {span.name} would be empty: `shard_size` is less than the samples "
+            "of a pack; raise it"
+        )
+    return rows
+
+
+def _note(name: str) -> str:
+    """The file that tells of a shard; no part of a folder's name holds a `~`."""
+    return f"{name.replace('/', '~')}.json"
 
 
 def _unchanged(context: Context, node: str, name: str, content: str) -> dict[str, Any] | None:
@@ -104,10 +134,10 @@ def _unchanged(context: Context, node: str, name: str, content: str) -> dict[str
     """
     work = context.folder.write(node)
     output, building = context.folder.root / node, work / "building"
-    links = work / "shards" / f"{name}.links"
+    links = work / "shards" / f"{_note(name)}.links"
     for file in (read_json(links) or {}).get("files", ()):  # never write into a file of the output
         (building / file).unlink(missing_ok=True)
-    note = read_json(work / "written" / f"{name}.json")
+    note = read_json(work / "written" / _note(name))
     if note is None or note.get("content") != content:
         return None
     if not all((output / f).is_file() and _facts(output / f) == facts for f, facts in note["files"].items()):
@@ -130,7 +160,8 @@ def _facts(path: Path) -> dict[str, Any]:
 def _with_twins(rows: pa.Table) -> pa.Table:
     """How many rows of the same id stand before each: their keys must differ. In hashed order they are
     neighbours, and a bucket holds all of them; in source order only those of these buckets are seen."""
-    ids = sample.single(rows["sample_id"]).dictionary_encode().indices.to_numpy()
+    names = pc.binary_join_element_wise(rows["sample_id"], pc.cast(rows["copy"], pa.string()), ":")
+    ids = sample.single(names).dictionary_encode().indices.to_numpy()
     order = np.argsort(ids, kind="stable")
     first = np.flatnonzero(np.r_[True, np.diff(ids[order]) != 0]) if len(ids) else np.zeros(0, dtype=np.int64)
     before = np.empty(len(ids), dtype=np.int64)
@@ -138,31 +169,7 @@ def _with_twins(rows: pa.Table) -> pa.Table:
     return rows.append_column("twin", pa.array(before))
 
 
-def _sorted(step: WriteStep, table: pa.Table) -> pa.Table:
-    if step.stage.order == "source":
-        order = [("order_part", "ascending"), ("order_row", "ascending")]
-    else:
-        # rows that share an id are identical in bytes: which comes first cannot be told from the output
-        names = ("order_key", "sample_id", "dataset", "source")
-        order = [(name, "ascending") for name in names]
-    return table.take(pc.sort_indices(table.select([name for name, _ in order]), sort_keys=order))
-
-
-def ranges(counts: Sequence[int], shard_size: int) -> list[tuple[int, int, int, int]]:
-    """Shards of equal size over buckets: (first bucket, last bucket, start, stop) within those buckets."""
-    ends: Ints = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    found = []
-    for start in range(0, total, shard_size):
-        stop = min(start + shard_size, total)
-        first = int(np.searchsorted(ends, start, side="right"))
-        last = int(np.searchsorted(ends, stop, side="left"))
-        before = int(ends[first] - counts[first])
-        found.append((first, last, start - before, stop - before))
-    return found
-
-
-def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, Any]:
+def publish(context: Context, node: str, shards: Sequence[str], print_: str) -> dict[str, Any]:
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
     if done := published(context, node, print_):  # a retry of what went well
         return done
@@ -174,13 +181,15 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
     known: dict[str, dict[str, Any]] = {}
     out: dict[str, int] = {}
     made = []
-    for number in range(shards):
-        note = read_json(work / "shards" / f"{number:05d}.json")
+    found = []
+    for name in shards:
+        note = read_json(work / "shards" / _note(name))
         if note is None or note["fingerprint"] != print_:
-            raise RunError(f"output `{node}`: shard {number} is not finished; run the same command again")
+            raise RunError(f"output `{node}`: shard {name} is not finished; run the same command again")
         made.append(Shard(note["samples"], note["images"], list(note["files"])))
-        out |= {f"{number:05d}": note["holes"]} if note["holes"] else {}
+        out |= {name: note["holes"]} if note["holes"] else {}
         known |= note["files"]
+        found.append(note["figures"])
     for path in [p for p in building.rglob("*") if p.is_file()]:
         if str(path.relative_to(building)) not in known:
             path.unlink()  # left by an attempt that did not finish
@@ -189,6 +198,7 @@ def publish(context: Context, node: str, shards: int, print_: str) -> dict[str, 
         "samples": sum(s.samples for s in made),
         "images": sum(s.images for s in made),
         "shards": len(made),
+        **figures.added(found),
     }
     columns = [
         n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")

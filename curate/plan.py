@@ -158,7 +158,7 @@ class _Planner:
             self.steps.append(GroupStep(id, node, upstream, node.level_(), reads, print_))
             self.columns[id] = {**before, **self._written(place, node.writes(), before, id, print_, True)}
             self._open(Segment(id, (id,), (upstream,), decisions=id, columns=self.columns[id]))
-        elif isinstance(node, Map) and node.quantiles():
+        elif isinstance(node, Map) and (node.quantiles() or node.counts()):
             assert not node.kept, "its results depend on more than its fingerprint tells"
             upstream = self._upstream(id)
             ops, self.columns[id] = self._ops(node, before, place)
@@ -174,12 +174,17 @@ class _Planner:
                 raise RecipeError(
                     f"{place}.id", f"RUN/{id}/ holds something else; give the output another id"
                 )
+            self._checked(node, before, place)
             segment = self._continued(id, before)
             admission = node.admission(frozenset(before))
             ops = () if admission is None else self._ops(admission, before, place, id)[0]
             self.columns[id] = before
             self._grow(segment, id, ops, before)
-            self.steps.append(WriteStep(id, node, segment, stored_schema(before)))
+            told = [self.nodes[n] for n in self._lineage(id)]
+            totals = sorted({c for stage in told for c in stage.totals()} & set(before))
+            tallies = sorted({c for stage in told for c in stage.tallies()} & set(before))
+            schema = stored_schema(before)
+            self.steps.append(WriteStep(id, node, segment, schema, tuple(totals), tuple(tallies)))
         else:
             raise RecipeError(place, f"`{type(node).__name__}` is none of Read, Map, Expand, Group, Write")
 
@@ -284,7 +289,7 @@ class _Planner:
                 after["messages"] = replace(after["messages"], node=id, fingerprint=print_, volatile=volatile)
         return tuple(ops), after
 
-    def _checked(self, stage: Map | Group, before: Columns, place: str) -> None:
+    def _checked(self, stage: Map | Group | Write, before: Columns, place: str) -> None:
         try:
             stage.check_columns(pa.schema([(name, column.type) for name, column in before.items()]))
         except RecipeError as error:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate import exchange, index, ledger, measure, output
+from curate import counting, index, ledger, measure
 from curate.apply import NodeStats
 from curate.backends import Backend
 from curate.commit import RunFolder, read_json, write_atomic, write_json
@@ -31,6 +31,7 @@ from curate.sources import Found
 from curate.stage import fingerprint
 from curate.steps import GroupStep, MeasureStep, Plan, Segment, Step, WriteStep
 from curate.work import Context, Job, context
+from curate.writing import Writing
 
 _ERRORS_COUNT_FROM = 10_000
 
@@ -185,7 +186,10 @@ class Run:
         parts = [i.part for i in self.items_of[step.input]]
         tasks = self._tasks(backend, f"{step.id}: quantiles")
         found = measure.thresholds(self.context, tasks, step, parts, self.digests[step.input])
-        self.told[step.id] = {"thresholds": found}
+        passes = partial(self._pass, backend)
+        counts = counting.hold(self.context, passes, step, parts, self.digests[step.input])
+        told = {"thresholds": found, "counts": counts}
+        self.told[step.id] = {name: figures for name, figures in told.items() if figures}
 
     def _tasks(self, backend: Backend, title: str) -> measure.Tasks:
         """A pass that measures."""
@@ -233,45 +237,12 @@ class Run:
             self.meter.advance()
 
     def _write(self, backend: Backend, step: WriteStep) -> None:
-        items = self.items_of[step.input]
-        buckets = output.buckets_for(self.survivors[step.input], step.stage.shard_size)
-        exchange.keep_only(self.folder.write(step.id) / "rows", [i.part for i in items])
-        self.meter.step(f"{step.id}: ordering", len(items))
-        arguments = [
-            {"node": step.id, "part": i.part, "number": i.number, "buckets": buckets, "parts": len(items)}
-            for i in items
-        ]
-        prints, counts = [""] * len(items), [0] * buckets
-        for number, sent in self._map(backend, "send_rows", arguments):
-            prints[number] = sent["fingerprint"]
-            counts = [a + b for a, b in zip(counts, sent["counts"], strict=True)]
-            self.meter.advance()
-        sent_by = dict(zip((i.part for i in items), prints, strict=True))
-        tasks, folder = partial(self._pass, backend), self.folder.write(step.id) / "rows"
-        exchange.gather(tasks, "merging rows", step.id, folder, sent_by)
-        recipe = self.plan.recipe
-        print_ = fingerprint(step.stage.identity(), prints, recipe.name, recipe.licence)
-        done = output.published(self.context, step.id, print_)
-        if done is None:
-            done = self._shards(backend, step, counts, print_)
-        self.outputs[step.id] = done
-        self.stats[step.id].rows_in = self.survivors[step.input]
+        items = [(item.part, item.number) for item in self.items_of[step.input]]
+        rows = self.survivors[step.input]
+        writing = Writing(self.context, step, items, rows, partial(self._pass, backend))
+        self.outputs[step.id] = done = writing.hold()
+        self.stats[step.id].rows_in = rows
         self.stats[step.id].rows_out = done["samples"]
-
-    def _shards(
-        self, backend: Backend, step: WriteStep, counts: Sequence[int], print_: str
-    ) -> dict[str, Any]:
-        ranges = output.ranges(counts, step.stage.shard_size)
-        self.meter.step(f"{step.id}: shards", len(ranges))
-        names = ("first", "last", "start", "stop")
-        arguments = [
-            {"node": step.id, "shard": i, "print_": print_, **dict(zip(names, r, strict=True))}
-            for i, r in enumerate(ranges)
-        ]
-        for _ in self._map(backend, "write_shard", arguments):
-            self.meter.advance()
-        publish = {"node": step.id, "shards": len(ranges), "print_": print_}
-        return next(result for _, result in self._map(backend, "publish", [publish]))
 
     def _map(
         self, backend: Backend, task: str, arguments: Sequence[Mapping[str, Any]]
@@ -300,7 +271,8 @@ class Run:
         for segment in self.plan.ancestors(step.input):
             ledger.add(total, self.counts[segment])
         done = self.outputs[output_id]
-        total["samples"]["written"], total["images"]["written"] = done["samples"], done["images"]
+        for level in ("samples", "images"):
+            total[level]["written"], total[level]["repeated"] = done[level], done["repeated"][level]
         terms = ("entered", "born", "repeated", "written", *ledger.FATES)
         return {level: {t: total[level][t] for t in terms} for level in ("samples", "images")}
 
@@ -336,6 +308,8 @@ class Run:
                     **self._balance(id),
                     "shards": done["shards"],
                     "bytes": done["bytes"],
+                    "totals": done["totals"],
+                    "tallies": done["tallies"],
                 }
                 for id, done in self.outputs.items()
             ],

@@ -144,6 +144,15 @@ class Stage(BaseModel):
         """What the data card of an output must say of models and lists that were used: their licences."""
         return frozenset()
 
+    def totals(self) -> frozenset[str]:
+        """Columns of whole numbers that it writes, whose sums over each output run.json tells."""
+        return frozenset()
+
+    def tallies(self) -> frozenset[str]:
+        """Columns that it writes of which run.json tells, for each output, how often each value occurs: few
+        different ones."""
+        return frozenset()
+
     def identity(self) -> str:
         """Canonical JSON of what decides the stage's results, upstream columns aside."""
         config = self.model_dump(mode="json", exclude={"id", "from_", *self.incidental})
@@ -199,6 +208,16 @@ class Map(Stage):
 
     def at(self, thresholds: Thresholds) -> Map:
         """The same stage with the values of its `quantiles()`; they are part of its `identity()`."""
+        return self
+
+    def counts(self) -> frozenset[str]:
+        """Columns of which it must know how often each value occurs before it opens: few different ones. The
+        engine counts over the living items that come in, as for `quantiles`, and opens what `counted` gives.
+        """
+        return frozenset()
+
+    def counted(self, counts: Mapping[str, Mapping[str, int]]) -> Map:
+        """The same stage with the counts of its `counts()`: column -> value (as text) -> number."""
         return self
 
     def by_level(self) -> tuple[tuple[Level, Map], ...]:

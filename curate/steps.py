@@ -117,7 +117,7 @@ class GroupStep:
 
 @dataclass(frozen=True)
 class MeasureStep:
-    """Quantiles over the survivors of one segment, for the stage that the next one begins with."""
+    """Quantiles and counts over the survivors of one segment, for the stage that the next one begins with."""
 
     id: str
     stage: Map
@@ -132,6 +132,8 @@ class WriteStep:
     stage: Write
     input: str
     schema: pa.Schema
+    totals: tuple[str, ...] = ()  # columns whose sums over the output run.json tells
+    tallies: tuple[str, ...] = ()  # and those whose values are counted
 
 
 Step: TypeAlias = Segment | GroupStep | MeasureStep | WriteStep

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate import exchange, group, index, links, measure, output
+from curate import counting, exchange, group, index, links, measure, output
 from curate.errors import CurateError, StageBug
 from curate.io.storage import SourceFile
 from curate.parts import Item
@@ -58,6 +58,7 @@ TASKS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "publish_index": index.publish_part,
     "finish_index": index.publish,
     "measure": measure.count,
+    "tally": counting.tally,
     "send_rows": output.send_rows,
     "write_shard": output.write_shard,
     "publish": publish,

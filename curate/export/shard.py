@@ -24,7 +24,7 @@ GUESS = 256 << 10  # of an image whose reference does not tell its length
 
 # Written in a form of their own, or not at all: where a sample lay (`dataset`, `source`, `image_ref`) would
 # make the bytes of an output depend on how its input was cut into shards.
-_NOT_COLUMNS = frozenset({*sample.BASE.names, *TRANSIENT, "twin"}) - {"meta"}
+_NOT_COLUMNS = frozenset({*sample.BASE.names, *TRANSIENT, "twin", "copy"}) - {"meta"}
 _ENGINE = re.compile(r"(image_|text_)?(verdict|inputs)\.")
 _LENGTH = re.compile(r"#bytes=\d+\+(\d+)$")
 
@@ -71,7 +71,7 @@ def keys(rows: pa.Table) -> list[str]:
 
     `#` becomes `-`. Twins (rows of one id) get `_2`, `_3`: not `-2`, which is the second child. A column
     `twin` (how many rows of that id come before, in the whole output) settles it across shards; without it
-    the rows are counted here.
+    the rows are counted here. What is written several times gets `_r2`, `_r3`: a column `copy` counts.
     """
     ids = rows["sample_id"].to_pylist()
     if "twin" in rows.column_names:
@@ -82,9 +82,10 @@ def keys(rows: pa.Table) -> list[str]:
         for id in ids:
             numbers.append(seen[id])
             seen[id] += 1
+    copies = rows["copy"].to_pylist() if "copy" in rows.column_names else [0] * len(ids)
     return [
-        id.replace("#", "-") + (f"_{number + 1}" if number else "")
-        for id, number in zip(ids, numbers, strict=True)
+        id.replace("#", "-") + (f"_{number + 1}" if number else "") + (f"_r{copy + 1}" if copy else "")
+        for id, number, copy in zip(ids, numbers, copies, strict=True)
     ]
 
 
@@ -98,7 +99,7 @@ def images(table: pa.Table, payload: Payload, budget: int = BUDGET) -> Iterator[
     while start < len(references):
         stop, size = start, 0
         while stop < len(references) and (stop == start or size < budget):
-            size += _expected(references[stop])
+            size += expected_bytes(references[stop])
             stop += 1
         found = payload.fetch(datasets[start:stop], references[start:stop])
         for offset in range(stop - start):
@@ -114,7 +115,8 @@ def images(table: pa.Table, payload: Payload, budget: int = BUDGET) -> Iterator[
         start = stop
 
 
-def _expected(reference: str | None) -> int:
+def expected_bytes(reference: str | None) -> int:
+    """Bytes of an image as its reference tells them, else a guess."""
     match = _LENGTH.search(reference or "")
     return int(match[1]) if match else GUESS
 

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from curate import sample
 from curate.linked import Linked, Prepared
@@ -31,6 +32,12 @@ class Letters(Map):
 
     def writes(self) -> pa.Schema:
         return pa.schema([("text_letters", pa.int32())])
+
+    def totals(self) -> frozenset[str]:
+        return frozenset({"text_letters"})
+
+    def tallies(self) -> frozenset[str]:
+        return frozenset({"text_letters"})
 
     def open(self) -> Op:
         return lambda t: Out({"text_letters": pc.utf8_length(single(t["text_body"])).cast(pa.int32())})
@@ -391,4 +398,34 @@ class Places(Map):
         return op
 
 
-STAGES = (Letters, Story, Moody, MoodyImage, Halves, Kin, Amend, Bring, Weigh, Places)
+class Common(Map):
+    """Drops what fewer than `least` texts of the whole data have in letters: counts over everything."""
+
+    stage: Literal["common"] = "common"
+    level: ClassVar[Level] = "text"
+    kept: ClassVar[bool] = False
+
+    least: int
+    known: dict[str, int] = Field(default={})
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"text_letters"})
+
+    def reasons(self) -> frozenset[str]:
+        return frozenset({"rare"})
+
+    def counts(self) -> frozenset[str]:
+        return frozenset({"text_letters"})
+
+    def counted(self, counts: Mapping[str, Mapping[str, int]]) -> Map:
+        return self.model_copy(update={"known": dict(counts["text_letters"])})
+
+    def open(self) -> Op:
+        def op(table: pa.Table) -> Out:
+            found = [self.known[str(n)] for n in table["text_letters"].to_pylist()]
+            return Out(drop=pa.array([None if n >= self.least else "rare" for n in found], pa.string()))
+
+        return op
+
+
+STAGES = (Common, Letters, Story, Moody, MoodyImage, Halves, Kin, Amend, Bring, Weigh, Places)
