@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from curate.commit import FORMAT, read_json, sha256_file, write_atomic, write_js
 from curate.errors import RunError
 from curate.io.sink import Shard
 from curate.parts import holes, survivors
-from curate.stage import fingerprint
+from curate.stage import Stage, fingerprint
 from curate.steps import WriteStep
 from curate.work import Context
 
@@ -169,13 +169,14 @@ def _with_twins(rows: pa.Table) -> pa.Table:
     return rows.append_column("twin", pa.array(before))
 
 
-def publish(context: Context, node: str, shards: Sequence[str], print_: str) -> dict[str, Any]:
+def publish(
+    context: Context, node: str, shards: Sequence[str], print_: str, facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """Files over the whole output, data card, manifest last; then swap the finished folder in."""
     if done := published(context, node, print_):  # a retry of what went well
         return done
     step = context.plan.write(node)
     work = context.folder.write(node)
-    known_facts = {"recipe": context.plan.recipe.name, "license": context.plan.recipe.licence}
     building = work / "building"
     building.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict[str, Any]] = {}
@@ -200,12 +201,13 @@ def publish(context: Context, node: str, shards: Sequence[str], print_: str) -> 
         "shards": len(made),
         **figures.added(found),
     }
+    totals["costs"] = _costs(context, step, totals["totals"])
     columns = [
         n for n in step.schema.names if n not in ("drop", "image_drop", "text_drop", "dataset", "source")
     ]
     card = step.stage.card(
         {
-            **known_facts,
+            **facts,
             **totals,
             "columns": columns,
             "schema": step.schema,
@@ -232,11 +234,24 @@ def publish(context: Context, node: str, shards: Sequence[str], print_: str) -> 
     return result
 
 
-def _notices(context: Context, step: WriteStep) -> list[str]:
-    """What the stages on the way to an output want said of what they used."""
+def on_the_way(context: Context, step: WriteStep) -> list[Stage]:
+    """The nodes that an output's samples came through."""
     plan = context.plan
     nodes = {node for segment in plan.ancestors(step.input) for node in plan.segment(segment).nodes}
-    return sorted(set().union(*(plan.recipe.node(node).notices() for node in nodes)))
+    return [plan.recipe.node(node) for node in sorted(nodes)]
+
+
+def _notices(context: Context, step: WriteStep) -> list[str]:
+    """What the stages want said of what they used."""
+    return sorted(set().union(*(stage.notices() for stage in on_the_way(context, step))))
+
+
+def _costs(context: Context, step: WriteStep, totals: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    """What the stages say of its cost."""
+    found: dict[str, dict[str, float]] = {}
+    for stage in on_the_way(context, step):
+        found |= {name: dict(told) for name, told in stage.costs(totals).items()}
+    return found
 
 
 def published(context: Context, node: str, print_: str) -> dict[str, Any] | None:

@@ -35,6 +35,8 @@ from curate.steps import (
 
 # Folders of a run that are not outputs.
 _RESERVED = frozenset({"state", "ledger", "samples", "report", "index"})
+# Columns whose values are counted for every output: its data card tells of them.
+_CARD = frozenset({"dataset", "language", "licence", "text_language"})
 _INDEXES = {"image_index": pa.int32(), "text_index": pa.int32()}
 
 
@@ -182,7 +184,7 @@ class _Planner:
             self._grow(segment, id, ops, before)
             told = [self.nodes[n] for n in self._lineage(id)]
             totals = sorted({c for stage in told for c in stage.totals()} & set(before))
-            tallies = sorted({c for stage in told for c in stage.tallies()} & set(before))
+            tallies = sorted({*_CARD, *(c for stage in told for c in stage.tallies())} & set(before))
             schema = stored_schema(before)
             self.steps.append(WriteStep(id, node, segment, schema, tuple(totals), tuple(tallies)))
         else:

@@ -239,7 +239,8 @@ class Run:
     def _write(self, backend: Backend, step: WriteStep) -> None:
         items = [(item.part, item.number) for item in self.items_of[step.input]]
         rows = self.survivors[step.input]
-        writing = Writing(self.context, step, items, rows, partial(self._pass, backend))
+        facts = {**self._card_facts(step), "funnel": self._funnel(step)}
+        writing = Writing(self.context, step, items, rows, partial(self._pass, backend), facts)
         self.outputs[step.id] = done = writing.hold()
         self.stats[step.id].rows_in = rows
         self.stats[step.id].rows_out = done["samples"]
@@ -261,6 +262,26 @@ class Run:
         out = str(self.folder.root)
         words = ["curate", "run", f"{out}/recipe.yaml", "--out", out, "--replay", where]
         return shlex.join(words + [word for m in self.job.modules for word in ("--stages", m)])
+
+    def _card_facts(self, step: WriteStep) -> dict[str, Any]:
+        """What the recipe says of an output."""
+        recipe = self.plan.recipe
+        sources = [s.source for s in map(self.plan.segment, self.plan.ancestors(step.input)) if s.source]
+        return {
+            "recipe": recipe.name,
+            "description": recipe.description,
+            "license": recipe.licence,
+            "sources": {s.dataset(): str(getattr(s, "stage", "")) for s in sources},
+        }
+
+    def _funnel(self, step: WriteStep) -> list[dict[str, Any]]:
+        """What came in and went out at each node on the way to an output, in the recipe's order."""
+        way = {n for s in self.plan.ancestors(step.input) for n in self.plan.segment(s).nodes}
+        told = [
+            self._node(n.id) for n in self.plan.recipe.nodes if n.id in way - set(self.outputs) - {step.id}
+        ]
+        names = ("id", "stage", "rows_in", "rows_out", "dropped")
+        return [{name: node[name] for name in names} for node in told]
 
     # -- accounts -----------------------------------------------------------------------------------------
 
@@ -310,6 +331,7 @@ class Run:
                     "bytes": done["bytes"],
                     "totals": done["totals"],
                     "tallies": done["tallies"],
+                    "costs": done["costs"],
                 }
                 for id, done in self.outputs.items()
             ],

@@ -153,6 +153,10 @@ class Stage(BaseModel):
         different ones."""
         return frozenset()
 
+    def costs(self, totals: Mapping[str, int]) -> Mapping[str, Mapping[str, float]]:
+        """What an output with these sums of its `totals()` will cost, by name, for run.json and the card."""
+        return {}
+
     def identity(self) -> str:
         """Canonical JSON of what decides the stage's results, upstream columns aside."""
         config = self.model_dump(mode="json", exclude={"id", "from_", *self.incidental})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Writing:
     parts: Sequence[tuple[str, int]]  # with the number of each
     rows: int  # survivors in all of them
     tasks: Tasks
+    facts: Mapping[str, Any]  # for the data card: what only the driver knows
 
     def hold(self) -> dict[str, Any]:
         """Write it, as far as it is not written: what `output.publish` says, and how much was repeated."""
@@ -42,9 +43,9 @@ class Writing:
             repeated = {level: n + sent["repeated"][level] for level, n in repeated.items()}
         sent_by = dict(zip((part for part, _ in self.parts), prints, strict=True))
         exchange.gather(self.tasks, "merging rows", id, folder, sent_by)
-        recipe = self.context.plan.recipe
-        asked = [self.step.totals, self.step.tallies]
-        print_ = fingerprint(self.step.stage.identity(), prints, recipe.name, recipe.licence, asked)
+        costs = [s.identity() for s in output.on_the_way(self.context, self.step) if s.totals()]
+        asked = [self.step.totals, self.step.tallies, costs]
+        print_ = fingerprint(self.step.stage.identity(), prints, self.facts, asked)
         done = output.published(self.context, id, print_) or self._shards(cut, weights, print_)
         return {**done, "repeated": repeated}
 
@@ -54,7 +55,8 @@ class Writing:
         arguments = [{"node": id, "print_": print_, **span._asdict()} for span in spans]
         for _ in self.tasks(f"{id}: shards", "write_shard", arguments):
             pass
-        publish = {"node": id, "shards": [span.name for span in spans], "print_": print_}
+        names = [span.name for span in spans]
+        publish = {"node": id, "shards": names, "print_": print_, "facts": self.facts}
         return dict(next(result for _, result in self.tasks(f"{id}: publishing", "publish", [publish])))
 
 
