@@ -1,12 +1,12 @@
 """Near duplicates of images through the stage `near_image`: time and memory as the images grow.
 
-Images are made as thumbs (32 x 32): fields whose frequencies fall off as those of photos do or faster, some
+Images are made as thumbs (64 x 64): fields whose frequencies fall off as those of photos do or faster, some
 of them symmetric, some nearly blank, and a tenth of them copies of others, by noise of a few levels, a gain
 and a shift; their hashes share keys about as often as those of clip art and photos do. The stage's own
 prepare, link and verify run in one thread, as the engine calls them: parts of 16,384 rows, keys to files of
 buckets of about 64 MB, one bucket at a time, its pairs without repetition in blocks. Times are CPU seconds.
-`found` is the share of all pairs within the distance (and of like brightness, contrast, hue and shape) that
-link gave, by comparing 1,000 images with all.
+`found` is the share of all pairs within the distance as they are (and of like brightness, contrast, hue and
+shape) that link gave, by comparing 1,000 images with all.
 Last line: seconds and peak memory at the largest size, and by which power of the number of images they grow.
 
     python benchmarks/dedup_images.py [--small] [--distance D]
@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.common import thumbs
+from stages.common import likeness, thumbs
 from stages.group.near_image import NearImage
 
 PART = 16_384
@@ -59,7 +59,7 @@ def images(number: int, size: int) -> np.ndarray:
     luma += rng.uniform(60, 200, (originals, 1, 1))
     origin = rng.integers(0, originals, size // 10) ** 2 // originals  # some have many copies
     copies = luma[origin] * rng.uniform(0.92, 1.08, (len(origin), 1, 1))
-    copies += rng.uniform(0, 0.3, (len(origin), 1, 1)) * (np.roll(copies, 1, axis=2) - copies)
+    copies += rng.uniform(0, 0.3, (len(origin), 1, 1)) * (np.roll(copies, 2, axis=2) - copies)
     copies += rng.normal(0, 1.5, copies.shape)
     found = np.full((size, thumbs.SIZE), 128, dtype=np.uint8)
     found[:, SIDE * SIDE :] = rng.normal(128, 12, (size, 3))[:, [0] * COLOURS + [1] * COLOURS + [2]].clip(
@@ -87,7 +87,7 @@ def child(folder: Path, rows: int, distance: int) -> None:
     stage = NearImage(max_distance=distance)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     facts: dict[str, float] = {}
-    buckets = max(1, rows * stage.keys_each() * 40 // BUCKET_BYTES)
+    buckets = max(1, rows * stage.keys_each() * 80 // BUCKET_BYTES)
     schema = pa.schema([("key", pa.uint64()), ("twin", pa.uint64()), *stage.carried(), ("row", pa.int64())])
     outs = [pa.ipc.new_stream(str(folder / f"bucket-{b}"), schema) for b in range(buckets)]
     stored = np.lib.format.open_memmap(folder / "thumbs.npy", "w+", np.uint8, (rows, thumbs.SIZE))
@@ -136,7 +136,7 @@ def child(folder: Path, rows: int, distance: int) -> None:
     verified = 0
     for start in range(0, len(pairs), 1 << 16):
         left, right = np.divmod(pairs[start : start + (1 << 16)], rows)
-        verified += int((~np.isnan(thumbs.alike(stored[left], stored[right]))).sum())
+        verified += int((~np.isnan(likeness.alike(stored[left], stored[right]))).sum())
     facts["verify"] = time.process_time() - began
     facts |= {"pairs": len(pairs), "verified": verified, "seconds": facts["prepare"] + facts["link"]}
     facts["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -24,6 +24,8 @@ from stages.common.pairing import mix, pairs
 
 Words = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.uint16]
+Bytes = npt.NDArray[np.uint8]
 
 # Nanoseconds, about: to look a key up, and to count the bits of a candidate.
 _LOOK_UP, _COMPARE = 60, 6
@@ -70,18 +72,21 @@ def first_keys(a: Words, b: Words, d: int, t: int = 2) -> Words:
     return found
 
 
-def close(keys: Words, hashes: Words, d: int) -> Iterator[tuple[Ints, Ints]]:
+def close(keys: Words, hashes: Words, d: int, more: Shorts | None = None) -> Iterator[tuple[Ints, Ints]]:
     """Row numbers (left, right) of pairs with equal keys whose hashes differ in at most `d` bits, about
     `_BLOCK` at a time.
 
     `keys` (n,) are sorted. `hashes` (n, k) are of 64 bits: k of each item, the first of which is its own; the
-    first of one is compared with all of the other (an image with another's turns).
+    first of one is compared with all of the other (an image with another's turns). `more` (n,) is what the
+    bits of a pair may differ beside `d`: the larger one of the two rows.
     """
+    allowed = np.full(len(keys), d, dtype=np.uint8) if more is None else (d + more).astype(np.uint8)
     sizes = np.diff(np.append(np.flatnonzero(np.diff(keys, prepend=~keys[:1])), len(keys)))
     long = np.repeat(sizes > _LONG, sizes)
     columns = np.ascontiguousarray(hashes.T)
     lefts, rights, waiting = [], [], 0
-    for left, right in chain(_in_short(keys, columns, d, np.flatnonzero(~long)), _in_long(sizes, columns, d)):
+    found = (_in_short(keys, columns, allowed, np.flatnonzero(~long)), _in_long(sizes, columns, allowed))
+    for left, right in chain(*found):
         lefts.append(left)
         rights.append(right)
         waiting += len(left)
@@ -92,16 +97,17 @@ def close(keys: Words, hashes: Words, d: int) -> Iterator[tuple[Ints, Ints]]:
         yield np.concatenate(lefts), np.concatenate(rights)
 
 
-def _in_short(keys: Words, columns: Words, d: int, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
-    own, chosen = columns[0, rows], columns[:, rows]
+def _in_short(keys: Words, columns: Words, allowed: Bytes, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    own, chosen, limit = columns[0, rows], columns[:, rows], allowed[rows]
     for left, right in pairs(keys[rows], _TILE[0] * _TILE[1]):
+        d = np.maximum(limit[left], limit[right])
         near = np.bitwise_count(own[left] ^ chosen[0, right]) <= d
         for others in chosen[1:]:
             near |= np.bitwise_count(own[left] ^ others[right]) <= d
         yield rows[left[near]], rows[right[near]]
 
 
-def _in_long(sizes: Ints, columns: Words, d: int) -> Iterator[tuple[Ints, Ints]]:
+def _in_long(sizes: Ints, columns: Words, allowed: Bytes) -> Iterator[tuple[Ints, Ints]]:
     """Tile by tile: without the gathering of pairs it takes a tenth of the time."""
     ends = np.cumsum(sizes)
     high, wide = _TILE
@@ -111,6 +117,10 @@ def _in_long(sizes: Ints, columns: Words, d: int) -> Iterator[tuple[Ints, Ints]]
             own = columns[0, top : min(top + high, end), None]
             for first in range(top + 1, end, wide):
                 others = columns[:, None, first : min(first + wide, end)]
+                d = np.maximum(
+                    allowed[top : min(top + high, end), None],
+                    allowed[first : first + wide][: others.shape[2]],
+                )
                 near = np.bitwise_count(own ^ others[0]) <= d
                 for other in others[1:]:
                     near |= np.bitwise_count(own ^ other) <= d

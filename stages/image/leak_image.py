@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.errors import RecipeError
 from curate.sample import Ints, Level, single
-from curate.stage import CANONICAL, Op, Out, fingerprint
+from curate.stage import Op, Out, fingerprint
 from stages.common import thumbs
 from stages.common.cached_index import Tables, cached
-from stages.common.columns import frames, reason_where
+from stages.common.columns import reason_where
 from stages.common.encoders import encoder
 from stages.common.image_leaks import (
     VERSION,
@@ -25,7 +24,6 @@ from stages.common.image_leaks import (
     Match,
     build,
     build_embeddings,
-    crops,
     measure,
 )
 from stages.common.leaks import Leak
@@ -47,7 +45,8 @@ class LeakImage(Leak):
     copies that were saved anew, resized, brightened, or cropped by 2 % on either side. They are looked up by
     hashes of `image_thumb` (node `phash`) that differ in `max_distance` bits at most, and judged by the
     thumbs themselves, as `near_image` does it: figures of the same outline in other colours, and signs with
-    another pictogram, are no leaks. Words that are small in the picture are not seen.
+    another pictogram, are no leaks. Words that are small in the picture are not seen. A picture of one
+    colour (luma deviates by 2 levels at most) shows nothing that could leak: only equal pixels count.
     `embedding`, with `model`: a cosine of `min_cosine` to the column `embedding` of a `clip` node with the
     same model. That finds what was cropped or drawn over more. Descriptors of copy detection are made for it
     (SSCD, arXiv 2202.10261: 0.75 is a copy with a precision of 0.9); embeddings of CLIP tell what an image is
@@ -65,7 +64,7 @@ class LeakImage(Leak):
     level: ClassVar[Level] = "image"
     incidental: ClassVar[frozenset[str]] = Leak.incidental | {"weights"}
 
-    max_distance: int = Field(default=7, ge=0, le=10, description="Bits out of 63 that may differ.")
+    max_distance: int = Field(default=6, ge=0, le=10, description="Bits out of 63 that may differ.")
     orientations: Literal["none", "flips", "all"] = Field(
         default="none", description="`flips`: mirrored copies are found too; `all`: also those on their side."
     )
@@ -78,7 +77,7 @@ class LeakImage(Leak):
     min_cosine: float = Field(default=0.95, gt=0, le=1, description="From which on an embedding leaks.")
 
     def reads(self) -> frozenset[str]:
-        own = {"image_pixel_sha256", "image_thumb", CANONICAL}
+        own = {"image_pixel_sha256", "image_thumb"}
         return frozenset(own | ({self.embedding} if self.model else set()))
 
     def writes(self) -> pa.Schema:
@@ -129,10 +128,7 @@ class LeakImage(Leak):
             take(Match(same, np.ones(rows, dtype=np.float32)), "sha256")
             shown = single(table["image_thumb"])
             left = np.flatnonzero(shown.is_valid().to_numpy(zero_copy_only=False) & (image < 0))
-            pixels = frames(table[CANONICAL])
-            near = looks.best(
-                thumbs.array(shown.take(pa.array(left))), lambda row: _crops(pixels[int(left[row])])
-            )
+            near = looks.best(thumbs.array(shown.take(pa.array(left))))
             take(_spread(near, left, rows), "thumb")
             columns = {}
             if embeddings is not None:
@@ -157,10 +153,6 @@ class LeakImage(Leak):
             return build_embeddings(self.benchmarks(), self.decode_short_side, self.model, self.weights)
 
         return cached(self.folder, f"embedding-{contents}", make)
-
-
-def _crops(frame: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
-    return np.zeros((0, thumbs.SIZE), dtype=np.uint8) if frame is None else crops(frame)
 
 
 def _spread(found: Match, places: Ints, rows: int) -> Match:

@@ -41,7 +41,7 @@ class Phash(Map):
                          the left
         image_phash256   32 bytes as `imagehash.phash(hash_size=16)`: the same out of 64 x 64 pixels, 16 x 16
                          frequencies
-        image_thumb      1,537 bytes: the image as 32 x 32 box averages of Y, 16 x 16 of Cb and of Cr (as in
+        image_thumb      6,145 bytes: the image as 64 x 64 box averages of Y, 32 x 32 of Cb and of Cr (as in
                          JPEG), whatever its shape, and 128 + 32 log2(width / height)
 
     Of the canonical decode: the hash of a large file differs from that of its full decode in few bits if
@@ -53,6 +53,7 @@ class Phash(Map):
 
     stage: Literal["phash"] = "phash"
     level: ClassVar[Level] = "image"
+    version: ClassVar[int] = 2
 
     kinds: tuple[Kind, ...] = Field(default=("phash", "thumb"), min_length=1, description="What to write.")
 

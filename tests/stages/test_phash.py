@@ -59,15 +59,15 @@ def test_one_colour_has_the_mean_alone() -> None:
 def test_the_thumb_is_a_tiny_picture_and_a_shape() -> None:
     left, right = plain(64, 64, (250, 20, 20)), plain(64, 64, (20, 20, 250))
     thumb = measured(ALL, np.concatenate([left, right], axis=1))[0]["image_thumb"]
-    assert len(thumb) == 1537
-    fine, coarse = (np.frombuffer(part, np.uint8) for part in (thumb[:1024], thumb[1024:1536]))
-    colours = [Image.fromarray(plane).resize((32, 32)) for plane in coarse.reshape(2, 16, 16)]
-    picture = Image.merge("YCbCr", [Image.fromarray(fine.reshape(32, 32)), *colours]).convert("RGB")
-    assert np.abs(np.asarray(picture)[5, 3].astype(int) - (250, 20, 20)).max() <= 2
-    assert np.abs(np.asarray(picture)[5, 28].astype(int) - (20, 20, 250)).max() <= 2
-    assert thumb[1536] == 128 + 32  # twice as wide as high
+    assert len(thumb) == 6145
+    fine, coarse = (np.frombuffer(part, np.uint8) for part in (thumb[:4096], thumb[4096:6144]))
+    colours = [Image.fromarray(plane).resize((64, 64)) for plane in coarse.reshape(2, 32, 32)]
+    picture = Image.merge("YCbCr", [Image.fromarray(fine.reshape(64, 64)), *colours]).convert("RGB")
+    assert np.abs(np.asarray(picture)[10, 6].astype(int) - (250, 20, 20)).max() <= 2
+    assert np.abs(np.asarray(picture)[10, 56].astype(int) - (20, 20, 250)).max() <= 2
+    assert thumb[6144] == 128 + 32  # twice as wide as high
     shapes = [
-        measured(ALL, plain(*sides))[0]["image_thumb"][1536] for sides in ((1, 4000), (4000, 1), (7, 7))
+        measured(ALL, plain(*sides))[0]["image_thumb"][6144] for sides in ((1, 4000), (4000, 1), (7, 7))
     ]
     assert shapes == [255, 0, 128]
 
