@@ -13,12 +13,16 @@ from curate.io.folder import ReadFolder
 from curate.io.hf_folder import ReadHf
 from curate.io.html import ReadHtml
 from curate.io.jsonl import ReadJsonl
+from curate.io.litdata_write import WriteLitdata
 from curate.io.llava import ReadLlava
 from curate.io.llava_write import WriteLlava
 from curate.io.markdown import ReadMarkdown
+from curate.io.mds_write import WriteMds
 from curate.io.messages import ReadMessages
 from curate.io.mmc4 import ReadMmc4
+from curate.io.mmc4_write import WriteMmc4
 from curate.io.obelics import ReadObelics
+from curate.io.obelics_write import WriteObelics
 from curate.io.omnicorpus import ReadOmnicorpus
 from curate.io.parquet import ReadParquet
 from curate.io.parquet_write import WriteParquet
@@ -45,7 +49,16 @@ READS: tuple[type[Stage], ...] = (
 )
 # Maps that bring in bytes from outside: no stage of `stages` can.
 FETCHES: tuple[type[Stage], ...] = (Fetch,)
-WRITES: tuple[type[Stage], ...] = (WriteWebdataset, WriteParquet, WriteLlava, WriteAudit)
+WRITES: tuple[type[Stage], ...] = (
+    WriteWebdataset,
+    WriteParquet,
+    WriteMds,
+    WriteLitdata,
+    WriteObelics,
+    WriteMmc4,
+    WriteLlava,
+    WriteAudit,
+)
 
 
 def name_of(stage: type[Stage]) -> str:

@@ -27,7 +27,7 @@ def of(table: pa.Table, totals: Sequence[str], tallies: Sequence[str]) -> dict[s
 
 
 def added(figures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Those of several shards together; of a column with very many values those that occur most."""
+    """Those of several tables together."""
     totals: dict[str, int] = {}
     tallies: dict[str, dict[str, int]] = {}
     for found in figures:
@@ -37,7 +37,13 @@ def added(figures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             here = tallies.setdefault(name, {})
             for value, n in counts.items():
                 here[value] = here.get(value, 0) + n
-    return {"totals": totals, "tallies": {name: _most(counts) for name, counts in tallies.items()}}
+    return {"totals": totals, "tallies": {name: dict(sorted(c.items())) for name, c in tallies.items()}}
+
+
+def told(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """For people: of a column with very many values those that occur most."""
+    tallies: Mapping[str, Mapping[str, int]] = figures["tallies"]
+    return {**figures, "tallies": {name: _most(counts) for name, counts in tallies.items()}}
 
 
 def _most(counts: Mapping[str, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curate import exchange, figures, placing, sample
 from curate.commit import FORMAT, read_json, sha256_file, write_atomic, write_json
 from curate.errors import RunError
+from curate.export import croissant
 from curate.io.sink import Shard
 from curate.parts import holes, survivors
 from curate.stage import Stage, fingerprint
@@ -199,7 +202,7 @@ def publish(
         "samples": sum(s.samples for s in made),
         "images": sum(s.images for s in made),
         "shards": len(made),
-        **figures.added(found),
+        **figures.told(figures.added(found)),
     }
     totals["costs"] = _costs(context, step, totals["totals"])
     columns = [
@@ -213,9 +216,14 @@ def publish(
             "schema": step.schema,
             "output": node,
             "notices": _notices(context, step),
+            "folders": sorted({name.rpartition("/")[0] for name in shards} - {""}),
         }
     )
     write_atomic(building / "README.md", card.encode())
+    held = sorted(known.keys() - {f for f in known if not (building / f).exists()})
+    rows = next((pq.read_schema(building / f) for f in held if f.endswith(".parquet")), None)
+    about = croissant.metadata({**facts, **totals, "output": node}, [*held, *finished], rows)
+    write_atomic(building / croissant.NAME, (json.dumps(about, indent=1) + "\n").encode())
     present = sorted(str(p.relative_to(building)) for p in building.rglob("*") if p.is_file())
     files = {f: known.get(f) or _facts(building / f) for f in present}
     size = sum(int(f["bytes"]) for f in files.values())

@@ -33,15 +33,16 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.buffers import view_array
+from curate.colour import to_srgb, transform
 from curate.errors import BUGS
 from curate.stage import PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageCms import ImageCmsTransform
     from PIL.ImageFile import ImageFile
 
 Frame: TypeAlias = npt.NDArray[np.uint8]
+Least: TypeAlias = Callable[[int, int], tuple[int, int]]
 T = TypeVar("T")
 
 # The JPEG decoder's own reductions end at 1/8.
@@ -95,8 +96,12 @@ def decoded() -> int:
     return _decoded
 
 
-def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
-    """The image, or the reason why there is none: `empty`, `corrupt`, `truncated`, `bomb`."""
+def decode(data: bytes, how: Decode, full: bool = False, least: Least | None = None) -> Pixels | str:
+    """The image, or the reason why there is none: `empty`, `corrupt`, `truncated`, `bomb`.
+
+    `least`: from the upright width and height to those that must be left. It replaces the canonical
+    reduction: a JPEG is reduced by its decoder as far as that allows, other formats come in full.
+    """
     global _decoded
     if not data:
         return "empty"
@@ -111,7 +116,10 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     if isinstance(image, str):
         return _blame(image, kind, data)
     width, height = image.size
-    factor = 1 if full else _factor(min(width, height), how.short_side)
+    if least is not None:
+        factor = _sufficient(image, least) if kind == "jpeg" else 1
+    else:
+        factor = 1 if full else _factor(min(width, height), how.short_side)
     read = _try(_READERS.get(kind, _read_other), image, data, factor)
     if isinstance(read, str):
         return _blame(read, kind, data)
@@ -120,6 +128,26 @@ def decode(data: bytes, how: Decode, full: bool = False) -> Pixels | str:
     if orientation >= 5:  # the four that swap the sides
         width, height = height, width
     return Pixels(np.ascontiguousarray(_upright(frame, orientation)), height, width, kind, animated, alpha)
+
+
+def plain(data: bytes) -> tuple[str, int, int] | None:
+    """Format, width and height of an upright, opaque sRGB image with one frame, which every program shows
+    alike; None for all else. Only the header is read, but where a PNG may turn its image behind the pixels.
+    """
+    kind = _kind(data)
+    found = None if kind is None else _try(_plain, kind, data)
+    return None if isinstance(found, str) else found
+
+
+def _plain(kind: str, data: bytes) -> tuple[str, int, int] | None:
+    image = _open(kind, data)
+    profile = image.info.get("icc_profile")
+    if image.mode != "RGB" or image.has_transparency_data or getattr(image, "is_animated", False):
+        return None
+    if profile and transform(profile, "RGB"):
+        return None
+    turned = _jpeg_orientation(image) if kind == "jpeg" else _orientation(image)
+    return None if turned != 1 else (kind, *image.size)
 
 
 def column(images: Sequence[Pixels | None]) -> pa.StructArray:
@@ -255,6 +283,24 @@ def _factor(short: int, wanted: int) -> int:
     return factor
 
 
+def _sufficient(image: ImageFile, least: Least) -> int:
+    """The strongest reduction of a JPEG's decoder that leaves at least so much.
+
+    Where the sides are no multiples of it, the last pixel stands for less than the others. In a turned image
+    that would be the first one, which nobody expects: it is reduced by what divides its sides.
+    """
+    width, height = image.size
+    orientation = _jpeg_orientation(image)
+    wide, tall = least(width, height) if orientation < 5 else least(height, width)[::-1]
+    factor = _DCT_LIMIT
+    while factor > 1:
+        divides = width % factor == height % factor == 0
+        if width >= wide * factor and height >= tall * factor and (orientation == 1 or divides):
+            break
+        factor //= 2
+    return factor
+
+
 def _read_jpeg(image: ImageFile, data: bytes, factor: int) -> tuple[Frame, bool, bool, int]:
     """Pillow knows the header, simplejpeg (libjpeg-turbo) decodes: faster, and strict about warnings."""
     import simplejpeg
@@ -279,15 +325,14 @@ def _read_jpeg(image: ImageFile, data: bytes, factor: int) -> tuple[Frame, bool,
     if space != "RGB" or profile or factor > dct:
         mode = {"GRAY": "L"}.get(space, space)
         whole = Image.frombuffer(mode, (small[1], small[0]), np.ascontiguousarray(frame), "raw", mode, 0, 1)
-        frame = np.asarray(_srgb(whole.reduce(factor // dct), profile))
-    exif = "exif" in image.info or "xmp" in image.info
-    return frame, False, False, _orientation(image) if exif else 1
+        frame = np.asarray(to_srgb(whole.reduce(factor // dct), profile))
+    return frame, False, False, _jpeg_orientation(image)
 
 
 def _read_other(image: ImageFile, data: bytes, factor: int) -> tuple[Frame, bool, bool, int]:
     image.load()
     flat, alpha = _flatten(image)
-    frame: Frame = np.asarray(_srgb(flat.reduce(factor), image.info.get("icc_profile")))
+    frame: Frame = np.asarray(to_srgb(flat.reduce(factor), image.info.get("icc_profile")))
     orientation = _orientation(image)  # after load(): a PNG may hold its EXIF behind the pixels
     # Asked last: to look for a second frame, a GIF moves on to it.
     return frame, alpha, bool(getattr(image, "is_animated", False)), orientation
@@ -324,40 +369,9 @@ def _flatten(image: Image) -> tuple[Image, bool]:
     return (image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")), False
 
 
-def _srgb(image: Image, profile: bytes | None) -> Image:
-    """From L, RGB or CMYK to RGB, by the file's profile where it has one that says something else."""
-    from PIL import ImageCms
-
-    transform = _transform(profile, image.mode) if profile else None
-    if transform is None:
-        return image.convert("RGB")
-    converted = ImageCms.applyTransform(image, transform)
-    assert converted is not None  # None only where it works in place
-    return converted
-
-
-@lru_cache(maxsize=64)
-def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """To sRGB; None for profiles that are broken, made for another mode, or sRGB by another name.
-
-    A data set holds few profiles many times over, hence the cache.
-    """
-    from PIL import Image, ImageCms
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (OSError, ValueError, ImageCms.PyCMSError):
-        return None
-    if mode == "CMYK":
-        return transform
-    # Names lie and differ ("sRGB IEC61966-2.1", "c2", ...): ask what it does to colours instead.
-    steps = np.linspace(0, 255, 9).astype(np.uint8)
-    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
-    before = Image.fromarray(cube).convert(mode)
-    after = ImageCms.applyTransform(before, transform)
-    change = np.asarray(after).astype(int) - np.asarray(before.convert("RGB")).astype(int)
-    return None if np.abs(change).max() <= 2 else transform
+def _jpeg_orientation(image: ImageFile) -> int:
+    """`_orientation` without a search where there is nothing to search."""
+    return _orientation(image) if "exif" in image.info or "xmp" in image.info else 1
 
 
 def _orientation(image: ImageFile) -> int:

@@ -43,8 +43,9 @@ class Writing:
             repeated = {level: n + sent["repeated"][level] for level, n in repeated.items()}
         sent_by = dict(zip((part for part, _ in self.parts), prints, strict=True))
         exchange.gather(self.tasks, "merging rows", id, folder, sent_by)
-        costs = [s.identity() for s in output.on_the_way(self.context, self.step) if s.totals()]
-        asked = [self.step.totals, self.step.tallies, costs]
+        # prices are no part of an identity
+        priced = [s.model_dump(mode="json") for s in output.on_the_way(self.context, self.step) if s.totals()]
+        asked = [self.step.totals, self.step.tallies, priced]
         print_ = fingerprint(self.step.stage.identity(), prints, self.facts, asked)
         done = output.published(self.context, id, print_) or self._shards(cut, weights, print_)
         return {**done, "repeated": repeated}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from curate.stage import Stage
 from stages.group.balance import Balance
+from stages.group.component import Component
 from stages.group.exact import Exact
 from stages.group.mix import Mix
 from stages.group.near_hash import NearHash
 from stages.group.near_image import NearImage
 from stages.group.near_set import NearSet
 from stages.group.near_text import NearText
+from stages.group.pack import Pack
 from stages.group.quota import Quota
 from stages.group.semantic import Semantic
 from stages.image.border import Border
+from stages.image.bucket_floor import BucketFloor
 from stages.image.clip import Clip
 from stages.image.colours import Colours
 from stages.image.exposure import Exposure
@@ -30,6 +33,7 @@ from stages.image.sha256 import Sha256
 from stages.image.sharpness import Sharpness
 from stages.image.tags import Tags
 from stages.keep import Keep
+from stages.sample.bucket import Bucket
 from stages.sample.check_format import CheckFormat
 from stages.sample.digest import Digest
 from stages.sample.domain import Domain
@@ -37,6 +41,8 @@ from stages.sample.drop_ids import DropIds
 from stages.sample.licence import Licence
 from stages.sample.pairs import Pairs
 from stages.sample.shape import Shape
+from stages.sample.split import Split
+from stages.sample.tokens import Tokens
 from stages.text.fasttext import Fasttext
 from stages.text.language import Language
 from stages.text.leak_text import LeakText
@@ -77,10 +83,14 @@ STAGES: tuple[type[Stage], ...] = (
     Shape,
     Licence,
     CheckFormat,
+    Bucket,
+    BucketFloor,
+    Tokens,
     Digest,
     Domain,
     DropIds,
     Pairs,
+    Split,
     # group
     Exact,
     NearImage,
@@ -88,7 +98,9 @@ STAGES: tuple[type[Stage], ...] = (
     NearText,
     NearSet,
     Semantic,
+    Component,
     Quota,
     Balance,
     Mix,
+    Pack,
 )

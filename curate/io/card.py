@@ -2,12 +2,13 @@
 
 `facts`: `output` (its name), `samples`, `images`, `shards`, `columns` (names), and, where they are known,
 `bytes`, `schema` (the plan's at this output, with which the card tells readers all types), `recipe` (a file's
-name), `license`, `languages`, `notices` (lines on models and lists that the stages used). No date and no
-path: the card is part of the output, and the same run makes the same bytes.
+name), `license`, `notices` (lines on models and lists that the stages used), `folders` of shards, and those
+of `card_facts`. No date and no path: the card is part of the output, and the same run makes the same bytes.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,7 +18,8 @@ import yaml
 
 from curate.export import hf, shard
 from curate.export.forms import Form
-from curate.export.jpeg import EXTENSIONS
+from curate.export.pictures import Choice
+from curate.io.card_facts import languages, sections
 from curate.sample import level_of
 
 _SIZES = (
@@ -30,6 +32,8 @@ _SIZES = (
     (10**9, "100M<n<1B"),
     (10**10, "1B<n<10B"),
 )
+_NOTHING = pa.schema([])
+_SPLITS = ("train", "validation", "test")
 
 _PAIRS = """\
 One sample is an image, `<key>.json` and `<key>.txt`, the text. The JSON has the same keys and types in every
@@ -50,18 +54,33 @@ order: at each place one of them is null. Images are numbered as in the source d
 `dropped_texts` say what was taken out of it, and why. `<shard>.parquet` has one row a document.
 """
 _PARQUET = {
-    "pairs": "`image` and `text` are the pair. The images' bytes are the source's.\n",
+    "pairs": "`image` and `text` are the pair.\n",
     "documents": """\
 `texts` is the document in reading order with a null where an image stands: the k-th null is the k-th of
 `images`. `layout` says the same, one letter a span (i image, t text). `dropped_images` and `dropped_texts`
-say what was taken out of the document, and why. The images' bytes are the source's.
+say what was taken out of the document, and why.
 """,
+}
+_PARQUET_IMAGES = {
+    "original": "The images' bytes are the source's.\n",
+    "jpeg": "All images are upright RGB JPEG (`image_stored`: `original` where they were that already).\n",
 }
 _LLAVA = """\
 `llava.json` is one JSON array of conversations, `llava.jsonl` the same rows as lines. `image` is relative to
-this folder. All images are upright RGB JPEG; JPEGs that were that already are untouched. `<shard>.parquet`
-has one row a sample, with the scores it was chosen by.
+this folder. `<shard>.parquet` has one row a sample, with the scores it was chosen by.
 """
+_LLAVA_JPEG = "All images are upright RGB JPEG; JPEGs that were that already are untouched.\n"
+_RESIZED = """
+Images are upright sRGB, {file}, and have `image_stored_width` x `image_stored_height` pixels: the target that
+was chosen for them (`image_target_width` x `image_target_height`) where there is one. `image_fit` says how
+they got there: `stretch`, or `crop`, scaled until the target is covered and cut about the centre; the filter
+is {filter}, with antialias. {stored}`image_width` and `image_height` are those of the original. Boxes and
+points in columns are those of the image as it is written: clipped, and left out where they lay wholly outside
+of the cut. Texts are not touched: coordinates in them are those of the original.
+"""
+_RESIZED_STORED = """\
+`image_stored` is `original` where the source's bytes were such an image already and are untouched, `resized`
+where they were resized to the target, else the format that they were encoded anew in. """
 
 _LOAD_PAIRS = """\
 import webdataset as wds
@@ -90,29 +109,54 @@ rows = json.load(open("llava.json", encoding="utf-8"))
 """
 
 
-def webdataset_card(kind: str, facts: Mapping[str, Any], form: Form, images: str) -> str:
-    """README.md of `write_webdataset`."""
+def webdataset_card(
+    kind: str,
+    facts: Mapping[str, Any],
+    form: Form,
+    choice: Choice,
+    added: pa.Schema = _NOTHING,
+    notes: str = "",
+) -> str:
+    """README.md of `write_webdataset`. `added`: further keys of the JSON of pairs; `notes`: on what else is
+    beside the shards."""
     front: dict[str, Any] = {
         "task_categories": ["image-to-text"],
         "tags": ["webdataset"],
-        "configs": _configs("*.tar"),
+        "configs": configs("*.tar", facts),
     }
     if form == "documents":
-        return _readme(kind, facts, front, _DOCUMENTS, [_LOAD_DOCUMENTS])
-    endings = ["jpg"] if images == "jpeg" else sorted(set(EXTENSIONS.values()))
+        return _readme(kind, facts, front, _DOCUMENTS + resized_text(choice) + notes, [_LOAD_DOCUMENTS])
+    endings = choice.endings()
     if facts.get("schema") is not None:
         features = [hf.described(ending, hf.IMAGE) for ending in endings]
-        features.append({"name": "json", "struct": _json_features(facts["schema"])})
+        features.append({"name": "json", "struct": _json_features(facts["schema"], added)})
         features += [hf.described(name, pa.string()) for name in ("txt", "__key__", "__url__")]
         front["dataset_info"] = {"features": features}
-    text = _PAIRS + (_PAIRS_JPEG if images == "jpeg" else _PAIRS_ORIGINAL)
+    texts = {"jpeg": _PAIRS_JPEG, "original": _PAIRS_ORIGINAL, "resized": resized_text(choice)}
+    text = _PAIRS + texts[choice.images] + notes
     load = _LOAD_PAIRS.format(endings=";".join(endings))
     return _readme(kind, facts, front, text, [load, _LOAD_HF])
 
 
-def _json_features(schema: pa.Schema) -> list[dict[str, Any]]:
+def resized_text(choice: Choice, stored: bool = True) -> str:
+    """What a card says of resized images, nothing of others. `stored`: there is a column `image_stored`."""
+    if not choice.resizes:
+        return ""
+    how = choice.resize
+    file = {
+        "jpeg": f"JPEG of quality {how.quality} (4:4:4)",
+        "png": "PNG",
+        "webp": f"WebP of quality {how.quality}",
+    }
+    name = "lossless WebP" if how.lossless else file[how.format]
+    text = _RESIZED.format(file=name, filter=how.filter, stored=_RESIZED_STORED if stored else "")
+    return f"\n{textwrap.fill(text.strip(), 110, break_long_words=False, break_on_hyphens=False)}\n"
+
+
+def _json_features(schema: pa.Schema, added: pa.Schema) -> list[dict[str, Any]]:
     """The types that `shard.constant` gives the keys of a pair's JSON."""
     found = {"sample_id": pa.string(), "image_stored": pa.string(), "nulls": pa.string()}
+    found |= {field.name: shard.constant_type(field.type) for field in added}
     for field in shard.columns_out(schema):
         type = field.type if level_of(field.name) == "sample" else field.type.value_type
         if shard.in_json(type):
@@ -120,19 +164,23 @@ def _json_features(schema: pa.Schema) -> list[dict[str, Any]]:
     return [hf.described(name, found[name]) for name in sorted(found)]
 
 
-def parquet_card(kind: str, facts: Mapping[str, Any], form: Form, stored: pa.Schema | None) -> str:
+def parquet_card(
+    kind: str, facts: Mapping[str, Any], form: Form, stored: pa.Schema | None, choice: Choice
+) -> str:
     """README.md of `write_parquet`; `stored`: the schema of its files."""
-    front: dict[str, Any] = {"task_categories": ["image-to-text"], "configs": _configs("*.parquet")}
+    front: dict[str, Any] = {"task_categories": ["image-to-text"], "configs": configs("*.parquet", facts)}
     if stored is not None:
         front["dataset_info"] = {"features": [hf.described(f.name, f.type) for f in stored]}
-    return _readme(kind, facts, front, _PARQUET[form], [_LOAD_HF])
+    text = _PARQUET[form] + _PARQUET_IMAGES.get(choice.images, resized_text(choice))
+    return _readme(kind, facts, front, text, [_LOAD_HF])
 
 
-def llava_card(kind: str, facts: Mapping[str, Any]) -> str:
+def llava_card(kind: str, facts: Mapping[str, Any], choice: Choice) -> str:
     """README.md of `write_llava`."""
     tasks = ["image-text-to-text", "visual-question-answering"]
-    front = {"task_categories": tasks, "configs": _configs("llava.jsonl")}
-    return _readme(kind, facts, front, _LLAVA, [_LOAD_LLAVA, _LOAD_HF])
+    front = {"task_categories": tasks, "configs": configs("llava.jsonl", {})}
+    text = _LLAVA + (resized_text(choice, stored=False) or _LLAVA_JPEG)
+    return _readme(kind, facts, front, text, [_LOAD_LLAVA, _LOAD_HF])
 
 
 def _readme(
@@ -141,20 +189,29 @@ def _readme(
     head = yaml.safe_dump({**_front(facts), **front}, sort_keys=False, allow_unicode=True, width=100)
     load = "\n".join(f"```python\n{block}```\n" for block in loads)
     title = f"# {facts.get('output', 'Output')}\n\n{kind}.\n\n{_counts(facts)}"
-    return f"---\n{head}---\n\n{title}\n{text}{_columns(facts)}{_made_with(facts)}\n## Loading\n\n{load}"
+    told = f"{_columns(facts)}{sections(facts)}{_made_with(facts)}"
+    return f"---\n{head}---\n\n{title}\n{text}{told}\n## Loading\n\n{load}"
 
 
 def _front(facts: Mapping[str, Any]) -> dict[str, Any]:
     samples = int(facts.get("samples", 0))
     front: dict[str, Any] = {"license": facts.get("license") or "unknown"}
-    if facts.get("languages"):
-        front["language"] = sorted(facts["languages"])
+    if found := languages(facts):
+        front["language"] = found
     size = next((name for limit, name in _SIZES if samples < limit), "10B<n<100B")
     return {**front, "size_categories": [size]}
 
 
-def _configs(pattern: str) -> list[dict[str, Any]]:
-    return [{"config_name": "default", "data_files": [{"split": "train", "path": pattern}]}]
+def configs(pattern: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The hub's configurations: a split for each folder that is called as one, else all files as `train`."""
+    folders = list(facts.get("folders") or ())
+    first = dict.fromkeys(folder.partition("/")[0] for folder in folders)
+    if first and set(first) <= set(_SPLITS):
+        inner = "**/" if any("/" in folder for folder in folders) else ""
+        files = [{"split": split, "path": f"{split}/{inner}{pattern}"} for split in _SPLITS if split in first]
+    else:
+        files = [{"split": "train", "path": f"**/{pattern}" if folders else pattern}]
+    return [{"config_name": "default", "data_files": files}]
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

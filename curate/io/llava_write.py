@@ -6,22 +6,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from curate.errors import RunError
-from curate.export import llava, shard
+from curate.export import llava, pictures, shard
 from curate.export.forms import Admit, unseen
-from curate.export.jpeg import Undecodable, training_jpeg
 from curate.io import card
 from curate.io.payload import Payload
-from curate.io.sink import Shard, Write
+from curate.io.picture_write import PictureWrite
+from curate.io.sink import Shard
 from curate.stage import Map, Op, Out
 
 _OPTIONAL = frozenset({"messages", "language", "image_width", "image_height"})
+_RESIZED = frozenset({"image_target_width", "image_target_height"})
 _FRAGMENTS = "rows"  # a shard's rows, until `finish` has them all in one file
 
 
@@ -63,7 +66,11 @@ def _refusal(row: Mapping[str, Any], seed: int) -> str | None:
 
 
 def _size_refusal(row: Mapping[str, Any]) -> str | None:
-    sides = [side for name in ("image_width", "image_height") for side in row.get(name) or [] if side]
+    sides = []
+    for side in ("width", "height"):
+        own = row.get(f"image_{side}") or []
+        targets = row.get(f"image_target_{side}") or [None] * len(own)  # what is written, where it is resized
+        sides += [n for n in (target or size for size, target in zip(own, targets, strict=True)) if n]
     if not sides:
         return None
     if min(sides) < llava.MIN_SIDE:
@@ -76,35 +83,37 @@ def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "text": row["text_body"][0] if row["text_body"] else ""}
 
 
-class WriteLlava(Write):
+class WriteLlava(PictureWrite):
     """LLaVA conversations with their images, for supervised fine-tuning."""
 
     stage: Literal["write_llava"] = "write_llava"
+    images: Literal["jpeg", "resized"] = Field(default="jpeg", description="As in `write_webdataset`.")
 
     kind: ClassVar[str] = "LLaVA conversations (llava.json, llava.jsonl) and images"
 
     def admission(self, offered: frozenset[str] = frozenset()) -> Map:
-        return AdmitLlava(seed=self.seed, optional=tuple(sorted(_OPTIONAL & offered)), verify=unseen(offered))
+        names = _OPTIONAL | (_RESIZED if self.images == "resized" else frozenset())
+        return AdmitLlava(seed=self.seed, optional=tuple(sorted(names & offered)), verify=unseen(offered))
 
     def write_shard(
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema
     ) -> Shard:
         """`images/<name>/*.jpg`, `<name>.parquet`, and `rows/<name>.jsonl` for `finish`."""
-        live = shard.living(rows, schema)
+        choice = self.choice()
+        live = pictures.rows(choice, shard.living(rows, schema))
+        schema = pictures.schema(choice, schema)
         (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-        (folder / _FRAGMENTS).mkdir(exist_ok=True)
         files = [f"{_FRAGMENTS}/{name}.jsonl", f"{name}.parquet"]
-        pictures = shard.images(live.table, payload)
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        left = pictures.pictures(live, payload, choice)
         images = 0
         with (folder / files[0]).open("w", encoding="utf-8", newline="\n") as out:
             for found in self._samples(live):
                 if "i" in found["layout"]:
-                    found["image"] = f"images/{name}/{found['key']}.jpg"
-                    try:
-                        data = training_jpeg(next(pictures))
-                    except Undecodable as error:
-                        raise shard.broken_image(found["key"], error) from error
-                    (folder / found["image"]).write_bytes(data)
+                    picture = next(left)
+                    found["image"] = f"images/{name}/{found['key']}.{picture.ending}"
+                    (folder / found["image"]).write_bytes(picture.data)
                     files.append(found["image"])
                     images += 1
                 out.write(llava.dumps(llava.row(found, self.seed)) + "\n")
@@ -134,12 +143,14 @@ class WriteLlava(Write):
             raise RunError(f"{folder.name}: rows of some shards are missing; remove the folder and run again")
         for fragment in fragments:
             fragment.unlink(missing_ok=True)
-        if (folder / _FRAGMENTS).is_dir() and not any((folder / _FRAGMENTS).iterdir()):
-            (folder / _FRAGMENTS).rmdir()
+        rest = folder / _FRAGMENTS
+        if rest.is_dir() and not any(path.is_file() for path in rest.rglob("*")):
+            shutil.rmtree(rest)
         return whole
 
     def card(self, facts: Mapping[str, Any]) -> str:
-        return card.llava_card(self.kind, facts)
+        choice = self.choice()
+        return card.llava_card(self.kind, pictures.facts(choice, facts), choice)
 
 
 def _joined(fragments: Sequence[Path], array: bool) -> Iterator[str]:

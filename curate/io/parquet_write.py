@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from curate import sample
-from curate.export import hf, shard
+from curate.export import hf, pictures, shard
 from curate.export.forms import AdmitForm, Form, dropped, unseen
-from curate.export.jpeg import Undecodable, extension
+from curate.export.pictures import Choice, Images
 from curate.io import card
 from curate.io.payload import Payload
-from curate.io.sink import Shard, Write
+from curate.io.picture_write import PictureWrite
+from curate.io.sink import Shard
 from curate.stage import Map
 
 GROUP_ROWS = 100  # readers decode and shuffle by row group
@@ -36,9 +37,17 @@ _DOCUMENT = [
 ]
 
 
-def stored_schema(schema: pa.Schema, form: Form) -> pa.Schema:
+class _Image(NamedTuple):
+    image: dict[str, Any]  # as `hf.IMAGE`
+    stored: str
+
+
+def stored_schema(schema: pa.Schema, form: Form, choice: Choice) -> pa.Schema:
     """Columns of the files, for the plan's columns."""
     own = _PAIR if form == "pairs" else _DOCUMENT
+    if choice.images != "original":
+        own = [*own, ("image_stored", pa.string() if form == "pairs" else pa.list_(pa.string()))]
+    schema = pictures.schema(choice, schema)
     fields = shard.columns_out(schema, {name for name, _ in own})
     if form == "pairs":
         fields = [
@@ -47,13 +56,17 @@ def stored_schema(schema: pa.Schema, form: Form) -> pa.Schema:
     return hf.with_metadata(pa.schema([*own, *fields]))
 
 
-class WriteParquet(Write):
-    """Parquet with images as Hugging Face's Image feature, original bytes."""
+class WriteParquet(PictureWrite):
+    """Parquet with images as Hugging Face's Image feature, original bytes where nothing else is asked for."""
 
     stage: Literal["write_parquet"] = "write_parquet"
     form: Form = Field(
         default="pairs",
         description="`pairs`: image, text. `documents`: images, and texts with a null where an image stands.",
+    )
+    images: Images = Field(
+        default="original",
+        description="`original`: the source's bytes. `jpeg`, `resized`: as in `write_webdataset`.",
     )
 
     kind: ClassVar[str] = "Parquet shards with the images inside (Hugging Face `datasets`)"
@@ -65,8 +78,10 @@ class WriteParquet(Write):
         self, rows: pa.Table, payload: Payload, folder: Path, name: str, schema: pa.Schema
     ) -> Shard:
         """`<name>.parquet`."""
-        live = shard.living(rows, schema)
-        target = stored_schema(schema, self.form)
+        choice = self.choice()
+        live = pictures.rows(choice, shard.living(rows, schema))
+        target = stored_schema(schema, self.form, choice)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         done = Shard(files=[f"{name}.parquet"])
         with pq.ParquetWriter(
             folder / f"{name}.parquet",
@@ -84,21 +99,17 @@ class WriteParquet(Write):
         done.samples = start
         return done
 
-    def _groups(self, live: shard.Rows, payload: Payload) -> Iterator[list[list[dict[str, Any]]]]:
+    def _groups(self, live: shard.Rows, payload: Payload) -> Iterator[list[list[_Image]]]:
         """The images of each row, a row group at a time."""
-        pictures = shard.images(live.table, payload)
-        group: list[list[dict[str, Any]]] = []
+        left = pictures.pictures(live, payload, self.choice())
+        group: list[list[_Image]] = []
         size = 0
         for key, numbers in zip(live.keys, live.table["image_index"].to_pylist(), strict=True):
             found = []
             for number in numbers:
-                data = next(pictures)
-                try:
-                    ending = extension(data)
-                except Undecodable as error:
-                    raise shard.broken_image(key, error) from error
+                ending, data, stored = next(left)
                 path = f"{key}.{ending}" if self.form == "pairs" else f"{key}.img{number:02d}.{ending}"
-                found.append({"bytes": data, "path": path})
+                found.append(_Image({"bytes": data, "path": path}, stored))
                 size += len(data)
             group.append(found)
             if len(group) == GROUP_ROWS or size >= GROUP_BYTES:
@@ -108,15 +119,20 @@ class WriteParquet(Write):
             yield group
 
     def _table(
-        self, live: shard.Rows, start: int, stop: int, images: list[list[dict[str, Any]]], target: pa.Schema
+        self, live: shard.Rows, start: int, stop: int, images: list[list[_Image]], target: pa.Schema
     ) -> pa.Table:
         rows = live.table.slice(start, stop - start)
         columns: dict[str, Any] = {}
         if self.form == "pairs":
-            columns = {"image": [found[0] for found in images], "text": shard.first_item(rows["text_body"])}
+            columns = {
+                "image": [found[0].image for found in images],
+                "image_stored": [found[0].stored for found in images],
+                "text": shard.first_item(rows["text_body"]),
+            }
         else:
             columns = {
-                "images": images,
+                "images": [[one.image for one in found] for found in images],
+                "image_stored": [[one.stored for one in found] for found in images],
                 "texts": [_texts(*row) for row in _spans(rows)],
                 "dropped_images": [dropped(reasons) for reasons in live.image_drop[start:stop]],
                 "dropped_texts": [dropped(reasons) for reasons in live.text_drop[start:stop]],
@@ -133,9 +149,9 @@ class WriteParquet(Write):
         return pa.table(arrays, schema=target)
 
     def card(self, facts: Mapping[str, Any]) -> str:
-        schema = facts.get("schema")
-        stored = None if schema is None else stored_schema(schema, self.form)
-        return card.parquet_card(self.kind, facts, self.form, stored)
+        schema, choice = facts.get("schema"), self.choice()
+        stored = None if schema is None else stored_schema(schema, self.form, choice)
+        return card.parquet_card(self.kind, pictures.facts(choice, facts), self.form, stored, choice)
 
 
 def _spans(rows: pa.Table) -> Iterator[tuple[str, list[str | None]]]:

@@ -22,9 +22,12 @@ from curate.ranking import LOT
 from curate.sample import BASE, DOCUMENT, PAIR, Level, level_of
 from curate.stage import BYTES, TRANSIENT, Expand, Group, Stage
 from stages import STAGES
+from stages.common.visual_models import MODELS
 
 # An evaluation benchmark, and where its index is kept.
 _QUIZ, _INDEX = str(Path(__file__).with_name("quiz.tsv")), str(Path(tempfile.gettempdir()) / "curate-leaks")
+
+_TOKENIZER = str(Path(__file__).with_name("tokenizer.json"))
 
 # Configurations under test; a stage without an entry must do with its defaults.
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
@@ -127,6 +130,86 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "name": "joint",
         },
     ],
+    "bucket": [
+        {},
+        {
+            "by_caption": {
+                "tiers": [
+                    {"side": 14},
+                    {"side": 21, "min_length": 9},
+                    {
+                        "side": 28,
+                        "min_length": 2,
+                        "bounds": {
+                            "image_score": {"min": 0.2},
+                            "text_chars": {"max": 40},
+                            "n_images": {"max": 50},
+                        },
+                    },
+                ],
+                "step": 7,
+                "max_cut": 0.2,
+            },
+            "max_upscale": None,
+        },
+        {
+            "by_caption": {
+                "tiers": [{"side": 14}, {"side": 28, "bounds": {"text_words": {"min": 20}}}],
+                "shapes": "native",
+                "step": 7,
+                "length": "text_chars",
+                "junk": "",
+                "texts": "all",
+            },
+            "too_small": "keep",
+        },
+        {
+            "policy": "aspect",
+            "aspect": {
+                "buckets": "novelai",
+                "area": 600,
+                "min_side": 8,
+                "max_side": 64,
+                "step": 8,
+                "square": 24,
+            },
+            "too_small": "keep",
+        },
+        {"policy": "native", "native": {"factor": 7, "min_pixels": 500}},
+        {"policy": "tiles", "tiles": {"grids": "minicpm", "tile": 28}, "max_upscale": 1.5},
+        {"policy": "tiles", "tiles": {"grids": "llava_onevision"}, "max_upscale": None},
+    ],
+    "bucket_floor": [{"min": 8}, {"min": 2, "fallback": "drop"}],
+    "component": [
+        {"columns": "image_cluster"},
+        {
+            "columns": ["licence", "text_words", "image_pixel_sha256"],
+            "prefer": [{"column": "n_images"}, {"column": "dataset", "first": "laion"}],
+            "name": "own",
+        },
+    ],
+    "split": [
+        {},
+        {"shares": {"odd": 0.25, "even": 0.75}, "by": "sample_id", "seed": 7, "name": "own"},
+    ],
+    "pack": [
+        {"tokens": "n_chars", "length": 64, "tasks": 8},
+        {
+            "tokens": "n_images",
+            "length": 40,
+            "too_long": "keep",
+            "max_images": 3,
+            "by": ["licence", "text_language"],
+            "extra": 2,
+            "window": 3,
+            "tasks": 2,
+        },
+    ],
+    "tokens": [
+        {"models": list(MODELS)},
+        {"models": "qwen2-vl", "size": "target", "name": "small", "tokenizer": _TOKENIZER},
+        {"name": "plain"},
+    ],
     "near_set": [
         {"of": "image_url", "min_items": 1},
         {"of": "text_body", "min_items": 2, "scope": "documents", "threshold": 1, "action": "mark"},
@@ -139,6 +222,8 @@ _READ = {
     "image_caption": pa.string(),
     "image_url": pa.string(),
     "image_index": pa.int32(),
+    "image_target_width": pa.int32(),
+    "image_target_height": pa.int32(),
     "image_example_embedding": pa.list_(pa.float16(), 8),
     "text_index": pa.int32(),
     "image_score": pa.float32(),

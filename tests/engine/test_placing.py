@@ -121,7 +121,9 @@ def test_tallies_and_totals_are_those_of_the_index(tar: str, tmp_path: Path) -> 
     (output,) = report["outputs"]
     assert output["totals"] == {"text_letters": sum(letters)}
     told = {str(v): n for v, n in Counter(letters).items()}
-    assert output["tallies"] == {"dataset": {"raw": len(letters)}, "text_letters": told}
+    nowhere = {"none": len(letters)}
+    about = {"dataset": {"raw": len(letters)}, "language": nowhere, "licence": nowhere}
+    assert output["tallies"] == {**about, "text_letters": told}
 
 
 def test_a_stage_that_counts_knows_all_that_comes_in(tar: str, tmp_path: Path) -> None:

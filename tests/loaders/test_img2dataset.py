@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pools
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -203,3 +204,33 @@ def test_the_index_beside_the_tars_can_be_fetched_again(download: Download) -> N
         [f"{site}/{i}.jpg"] for i in range(COUNT)
     ]
     assert {row["drop"] for row in found} == {None}
+
+
+def test_what_we_write_is_what_it_would_have_written(download: Download, tmp_path: Path) -> None:
+    """Its shards through a run with `img2dataset: true`: the same of each picture, but for keys and EXIF."""
+    folder, _ = download("webdataset")
+    nodes = [
+        {"id": "raw", "stage": "read_webdataset", "path": f"{folder}/*.tar"},
+        {"id": "out", "stage": "write_webdataset", "images": "original", "img2dataset": True},
+    ]
+    pools.run({"name": "again", "nodes": nodes}, tmp_path / "run", modules=())
+    ours = pq.read_table(tmp_path / "run" / "out" / "00000.parquet")
+    theirs = pa.concat_tables([pq.read_table(p) for p in sorted(folder.glob("*.parquet"))])
+    names = [name for name in theirs.column_names if name not in ("key", "licence", "exif")]
+    assert len(names) == 9
+    assert [ours.schema.field(n).type for n in names] == [theirs.schema.field(n).type for n in names]
+    good = {row["url"]: row for row in theirs.select(names).to_pylist() if row["status"] == "success"}
+    empty = [url for url, row in good.items() if not row["caption"].strip()]
+    assert len(empty) == 1  # no pair of ours
+    del good[empty[0]]
+    for row in good.values():  # told not to encode anew, it does not look at sizes
+        sides = {"width": 30, "height": 20 + number_of({"image_url": [row["url"]]})}
+        row |= sides | {f"original_{name}": side for name, side in sides.items()}
+    assert {row["url"]: row for row in ours.select(names).to_pylist()} == good
+    stats = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "run" / "out" / "00000_stats.json", folder / "00000_stats.json")
+    ]
+    mine, its = ({k: type(v) for k, v in found.items()} for found in stats)
+    assert mine == its
+    assert stats[0]["successes"] == len(good)
