@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from curate import sample
 from curate.export import shard
 from curate.export.forms import dropped
+from curate.io.local_image import is_remote
 
 
 def in_order(layout: str, texts: Sequence[str | None]) -> list[str | None]:
@@ -30,6 +31,12 @@ def others(live: shard.Rows, fields: Sequence[pa.Field], scalar: bool) -> Iterat
             columns.append([shard.plain(value, type) for value in column.to_pylist()])
     for values in zip(*columns, strict=True):
         yield dict(zip(names, values, strict=True))
+
+
+def web_address(columns: Mapping[str, Any]) -> str | None:
+    """The URL of an image, given its columns; a page's relative link is none."""
+    url = columns.get("image_url")
+    return url if url and is_remote(url) else None
 
 
 def losses(live: shard.Rows, row: int) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def part_filter(part: str) -> bool:
 
 _NOTES = """
 `.nv-meta` and `<shard>.tar.idx` are what Megatron Energon's `prepare` writes: `get_train_dataset` takes this
-folder as it is. {what} `dataset_config="crude.yaml"` leaves them as they are in the tar, for a cooker.
+folder as it is. {what}
+`dataset_config="crude.yaml"` leaves them as they are in the tar, for a cooker.
 """
 _WHAT: dict[Form, str] = {
     "pairs": "Samples are `CaptioningSample`s (`image`, `caption`).",

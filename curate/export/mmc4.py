@@ -21,18 +21,26 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from curate.export.documents import web_address
+
 Match: TypeAlias = Literal["place", "clip"]
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 def similarities(images: Sequence[Any], texts: Sequence[Any]) -> Matrix | None:
-    """Cosines [image][text] of unit vectors; None where one is missing, or there is nothing to compare."""
+    """Cosines [image][text] of embeddings; None where one is missing, or there is nothing to compare."""
     if not images or not texts or any(v is None for v in (*images, *texts)):
         return None
-    image, text = np.asarray(images, np.float64), np.asarray(texts, np.float64)
+    image, text = _unit(images), _unit(texts)
     # not BLAS, whose sums depend on how many there are
     found: Matrix = np.einsum("id,td->it", image, text)
     return found
+
+
+def _unit(vectors: Sequence[Any]) -> Matrix:
+    found: Matrix = np.asarray(vectors, np.float64)
+    length = np.sqrt((found * found).sum(axis=1, keepdims=True))
+    return found / np.where(length > 0, length, 1)
 
 
 def behind(layout: str) -> list[int]:
@@ -87,7 +95,7 @@ def record(
 def _info(name: str, columns: Mapping[str, Any], text: int, similarity: float | None) -> dict[str, Any]:
     # what the source called the image is left to the index: here its file has that key
     found = {n: v for n, v in columns.items() if v is not None and n not in ("image_url", "image_name")}
-    found |= {"image_name": name, "raw_url": columns.get("image_url"), "matched_text_index": text}
+    found |= {"image_name": name, "raw_url": web_address(columns), "matched_text_index": text}
     return found if similarity is None else {**found, "matched_sim": similarity}
 
 

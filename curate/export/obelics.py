@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.export.documents import in_order
+from curate.export.documents import in_order, web_address
 from curate.stage import canonical
 
 COLUMNS = pa.schema(
@@ -24,7 +24,7 @@ COLUMNS = pa.schema(
     ]
 )
 _OWN = {
-    "src": "image_url",
+    "unformatted_src": "image_url",
     "alt_text": "image_alt",
     "original_width": "image_width",
     "original_height": "image_height",
@@ -54,7 +54,7 @@ def _entry(name: str, columns: Mapping[str, Any], page: Any) -> dict[str, Any]:
     rest = {n: v for n, v in columns.items() if v is not None and n not in _OWN.values()}
     return {
         "document_url": page,
-        "unformatted_src": told["src"],
+        "src": web_address(columns),
         "formatted_filename": name,
         **told,
         **rest,

@@ -15,6 +15,7 @@ from curate.export import hf, obelics, pictures
 from curate.export.forms import AdmitForm, unseen
 from curate.io.card_documents import obelics_card
 from curate.io.document_write import Document, DocumentWrite
+from curate.io.local_image import is_remote
 from curate.io.parquet_write import GROUP_BYTES, GROUP_ROWS
 from curate.io.payload import Payload
 from curate.io.sink import Shard
@@ -39,7 +40,8 @@ class AdmitUrls(AdmitForm):
         def admit(table: pa.Table) -> Out:
             found = judge(table).drop
             assert found is not None
-            without = [None if all(urls) else "no_url" for urls in table["image_url"].to_pylist()]
+            urls = table["image_url"].to_pylist()
+            without = [None if all(u and is_remote(u) for u in of) else "no_url" for of in urls]
             drops = [first or second for first, second in zip(found.to_pylist(), without, strict=True)]
             return Out(drop=pa.array(drops, pa.string()))
 

@@ -49,7 +49,8 @@ WEB = pa.schema(
 )
 # Unit vectors whose dot products are exact in float16.
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
-BETWEEN = [0.75, 0.25]
+BETWEEN = [0.75, 0.25]  # as float16 would have it; its length is not one, cosines are of unit vectors
+NEAR, FAR = (float(str(np.float32(v / np.sqrt(0.625)))) for v in BETWEEN)
 
 
 def web(shop: Workshop, number: int, layout: str, **fields: Any) -> dict[str, Any]:
@@ -204,6 +205,18 @@ def test_obelics_of_urls_alone(shop: Workshop) -> None:
         writer.check_columns(pa.schema([("image_width", pa.int32())]))
 
 
+def test_a_relative_link_is_no_url(shop: Workshop) -> None:
+    table = shop.table([web(shop, 1, "it", image_url=["pics/a.png"])], WEB)
+    assert refusals(WriteObelics(images_in="nowhere"), table) == ["no_url"]
+    folder, _ = shop.write(WriteObelics(), [table], "obelics")
+    (row,) = pq.read_table(folder / "00000.parquet").to_pylist()
+    (entry, _) = json.loads(row["metadata"])
+    assert row["images"] == [entry["formatted_filename"], None]
+    assert (entry["unformatted_src"], entry["src"]) == ("pics/a.png", None)
+    folder, _ = shop.write(WriteMmc4(), [table], "mmc4")
+    assert records(folder)[0]["image_info"][0]["raw_url"] is None
+
+
 def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "00000.jsonl").read_text("utf-8").splitlines()]
 
@@ -222,9 +235,9 @@ def test_mmc4_has_the_similarities_of_the_clip_stage(shop: Workshop) -> None:
     (found,) = records(folder)
     assert found["text_list"] == ["paragraph 0 of 1", "paragraph 2 of 1", ""]
     # the empty text has the similarities of the one before it
-    assert found["similarity_matrix"] == [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.75, 0.25, 0.25]]
+    assert found["similarity_matrix"] == [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [NEAR, FAR, FAR]]
     assert [i["matched_text_index"] for i in found["image_info"]] == [1, 2, 2]
-    assert [i["matched_sim"] for i in found["image_info"]] == [0.0, 1.0, 0.25]
+    assert [i["matched_sim"] for i in found["image_info"]] == [0.0, 1.0, FAR]
     assert found["image_info"][0]["raw_url"] == "https://h.example/1-0.png"
     assert found["image_info"][1]["raw_url"] is None
 
@@ -233,7 +246,7 @@ def test_mmc4_has_the_similarities_of_the_clip_stage(shop: Workshop) -> None:
     assert found["text_list"] == ["paragraph 0 of 1", "paragraph 2 of 1"]
     # text 2 of the source is the second that is left; the third image, assigned to none, goes to the likest
     assert [i["matched_text_index"] for i in found["image_info"]] == [1, 0, 0]
-    assert [i["matched_sim"] for i in found["image_info"]] == [0.0, 0.0, 0.75]
+    assert [i["matched_sim"] for i in found["image_info"]] == [0.0, 0.0, NEAR]
 
 
 def test_mmc4_does_without_the_clip_stage(shop: Workshop) -> None:
@@ -275,7 +288,7 @@ def test_a_shard_lies_in_its_folder_and_bytes_follow_from_the_rows(shop: Worksho
         folder.mkdir()
         made = writer.write_shard(table, shop.payload, folder, "train/64x48/00000", table.schema)
         assert set(made.files) == set(tree(folder))
-        assert f"train/64x48/00000.parquet" in made.files
+        assert "train/64x48/00000.parquet" in made.files
     assert tree(shop.folder / "a") == tree(shop.folder / "b")
 
 

@@ -159,7 +159,7 @@ def test_training_goes_on_from_a_saved_state(bin: Path, written: Written, output
     assert sorted(order) == sorted(keys)
     stop, length = len(keys) // 3, 2 * len(keys)  # into the next epochs
     (found,) = told(bin, "state", written.out / output, workers, stop, length)
-    assert found["before"] == order[:stop]
+    assert len(found["before"]) == stop
     assert found["restored"] == found["after"]
     assert len(found["after"]) == length
     assert set(found["before"] + found["after"]) == set(keys)
