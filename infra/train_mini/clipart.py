@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scenes import KEYS, NEGATIVES, POSITIVES, Block, tokenised
+from corpus import STEP
+from glossary import Glossary, read
+from scenes import KEYS, NEGATIVES, Block, tokenised
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "infra")]
@@ -29,6 +31,7 @@ from stages.common.encoder_mini import SIZE, Mini  # noqa: E402
 
 PNG = "openclipart-png/usr/share/openclipart/png"
 SVG = "openclipart-svg/usr/share/openclipart/svg"
+TEXTS = 9  # captions of a drawing
 NEAR, LARGE, TEST_SHARE = 6, 40, 8  # bits; drawings; one cluster in so many is for the test
 MOST = 15  # drawings of a cluster to learn from: 1,400 cards of one author would be a fifth of all
 
@@ -50,8 +53,8 @@ class Drawing(NamedTuple):
         return " ".join(re.sub(r"[\d_#.()-]+", " ", self.title.casefold()).split())
 
     def captions(self) -> list[str]:
-        """`POSITIVES` true texts: title, description, tags, subject, in several orders."""
-        tags = [tag for tag in self.tags if tag and "hash(" not in tag.casefold()][:8]
+        """True texts: title, description, tags, subject, in several orders."""
+        tags = self._tags()
         title = self.title or self.folder()
         return [
             title,
@@ -61,6 +64,27 @@ class Drawing(NamedTuple):
             f"{self.folder()}: {title}",
             " ".join([*tags[::-1], self.folder()]),
         ]
+
+    def more(self, words: Glossary) -> list[str]:
+        """From the file's name and folders, and wider terms than its name: titles often tell the author."""
+        wide = words.wider(self.named()) or words.wider(self.title or self.folder())
+        return [
+            self.named(),
+            f"{self.named()}, {self.folders()}",
+            ", ".join([*wide, *self._tags()[:2], self.folders()]),
+        ]
+
+    def _tags(self) -> list[str]:
+        return [tag for tag in self.tags if tag and "hash(" not in tag.casefold()][:8]
+
+    def named(self) -> str:
+        """What the file is called, without numbers."""
+        name = re.sub(r"[\W\d_]+", " ", self.path.rsplit("/", 1)[-1].removesuffix(".png"))
+        return name.strip() or self.folder()
+
+    def folders(self) -> str:
+        """All of them, narrowest first."""
+        return " ".join(self.path.split("/")[-2::-1]).replace("_", " ")
 
 
 @lru_cache(maxsize=1)
@@ -85,16 +109,16 @@ def drawings(cache: Path) -> tuple[Drawing, ...]:
 
 def block(cache: Path, span: tuple[int, int]) -> Block:
     """Drawings from `start` up to `stop`; one that cannot be decoded is white and has no captions."""
-    front = Mini().front()
+    front, words = Mini().front(), read(cache)
     images, texts = [], []
     for drawing in drawings(cache)[slice(*span)]:
         pixels = decode((cache / PNG / drawing.path).read_bytes(), Decode())
         blank = isinstance(pixels, str) or int(pixels.data.max()) - int(pixels.data.min()) < 8
         images.append(np.full((SIZE, SIZE, 3), 255, np.uint8) if blank else front.pixels(pixels.data))  # type: ignore[union-attr]
-        texts += [""] * POSITIVES if blank else drawing.captions()
+        texts += [""] * TEXTS if blank else [*drawing.captions(), *drawing.more(words)]
         texts += [""] * NEGATIVES
     lengths, tokens = tokenised(texts)
-    shape = (len(images), POSITIVES + NEGATIVES)
+    shape = (len(images), TEXTS + NEGATIVES)
     keys = np.full((len(images), KEYS), -1, dtype=np.int64)
     for row, drawing in zip(keys, drawings(cache)[slice(*span)], strict=True):
         names = (drawing.series(), " ".join(sorted(drawing.tags)), drawing.description.casefold()[:80])
@@ -130,7 +154,7 @@ def clusters(images: npt.NDArray[np.uint8], found: tuple[Drawing, ...]) -> npt.N
         for name in (zlib.crc32(images[k].tobytes()), drawing.series()):
             if name:
                 join(same.setdefault(name, k), k)
-    hashes = _hashes(images)
+    hashes = perceptual(images)
     for k, own in enumerate(hashes):
         near = np.bitwise_count(hashes[:k] ^ own) <= NEAR
         for other in np.flatnonzero(near):
@@ -138,19 +162,18 @@ def clusters(images: npt.NDArray[np.uint8], found: tuple[Drawing, ...]) -> npt.N
     return np.array([root(k) for k in range(len(found))])
 
 
-def _hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+def perceptual(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     """64 bits each: signs, around their median, of the 8 x 8 lowest frequencies of a 32 x 32 picture."""
-    grey = (
-        np.asarray(images, dtype=np.float32)
-        .mean(axis=3)
-        .reshape(-1, 32, SIZE // 32, 32, SIZE // 32)
-        .mean((2, 4))
-    )
     k = np.arange(8)[:, None]
     wave = np.cos(np.pi * k * (2 * np.arange(32) + 1) / 64)
-    low = (wave @ grey @ wave.T).reshape(-1, 64)
-    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(np.uint64).reshape(-1)
+    found = []
+    for at in range(0, len(images), STEP):  # they may be many, on disk
+        grey = np.asarray(images[at : at + STEP], dtype=np.float32).mean(axis=3)
+        small = grey.reshape(-1, 32, SIZE // 32, 32, SIZE // 32).mean((2, 4))
+        low = (wave @ small @ wave.T).reshape(-1, 64)
+        bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
+        found.append(np.packbits(bits, axis=1).view(np.uint64).reshape(-1))
+    return np.concatenate(found)
 
 
 def sides(cluster: npt.NDArray[np.int64], found: tuple[Drawing, ...]) -> npt.NDArray[np.bool_]:

@@ -41,10 +41,10 @@ class Corpus:
         return np.where(mask, self.tokens[np.where(mask, starts[:, None] + along, 0)], 0), mask
 
 
-def write(folder: Path, count: int, make: Callable[[tuple[int, int]], Block]) -> None:
-    """Make samples 0 to `count` on all cores, into `folder`."""
+def write(folder: Path, count: int, make: Callable[[tuple[int, int]], Block], size: int = SIZE) -> None:
+    """Make samples 0 to `count` on all cores, into `folder`; images of `size` pixels a side, 1 for none."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = (count, SIZE, SIZE, 3)
+    shape = (count, size, size, 3)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
     rest: list[Block] = []
     for place, made in zip(range(0, count, STEP), _blocks(count, make), strict=True):

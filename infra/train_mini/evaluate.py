@@ -10,10 +10,12 @@ from pathlib import Path
 import clipart
 import numpy as np
 import numpy.typing as npt
+import pictures
 
 from curate.demo.samples import Pool, build
 from curate.pixels import Decode, decode
 from stages.common.encoder import Encoder
+from stages.common.encoder_mini import words
 
 Cosines = npt.NDArray[np.float64]
 
@@ -28,7 +30,7 @@ DAMAGED = (
     "missing_caption",
     "non_utf8_caption",
 )
-CHUNK = 256
+SILENT = frozenset({"clipart", "nicu", "buculei", "the", "and", "with", "for"})  # in titles
 
 
 @dataclass
@@ -90,6 +92,20 @@ def drawing_pairs(cache: Path, chosen: Sequence[int], which: int) -> Iterator[tu
         yield (cache / clipart.PNG / drawing.path).read_bytes(), drawing.captions()[which], "", ""
 
 
+def met(cache: Path, learned: Sequence[int], chosen: Sequence[int]) -> npt.NDArray[np.str_]:
+    """Of each drawing of the test, where a word of its title was met in training: in the name of an icon, in
+    the title of other clip art alone, or nowhere."""
+    found = clipart.drawings(cache)
+    icons = {word for picture in pictures.pictures(cache) for word in _telling(picture.captions[0])}
+    others = {word for k in learned for word in _telling(found[k].title)}
+    named = [_telling(found[k].title) for k in chosen]
+    return np.array(["icons" if own & icons else "clip art" if own & others else "nowhere" for own in named])
+
+
+def _telling(text: str) -> set[str]:
+    return {word for word in words(text) if len(word) > 2 and not word.isdigit()} - SILENT
+
+
 def stamp_pairs(cache: Path) -> Iterator[tuple[bytes, str, str, str]]:
     """Stamps with their English captions."""
     for path in sorted((cache / STAMPS).rglob("*.png")):
@@ -118,6 +134,21 @@ def shuffled(found: Embedded, shifts: int = 20) -> Cosines:
         other = captions[order] != captions
         rows.append((found.images[other] * found.texts[order[other]]).sum(axis=1))
     return np.concatenate(rows)
+
+
+def by_group(found: Embedded, groups: npt.NDArray[np.str_]) -> str:
+    """AUC of the pictures of each group, against captions of all."""
+    captions = np.array(found.captions)
+    parts = []
+    for group in sorted(set(groups)):
+        mine = groups == group
+        false = []
+        for seed in range(20):
+            order = np.random.default_rng(seed).permutation(len(captions))
+            other = mine & (captions[order] != captions)
+            false.append((found.images[other] * found.texts[order[other]]).sum(axis=1))
+        parts.append(f"{group} {auc(found.cosines()[mine], np.concatenate(false)):.3f}/{mine.sum()}")
+    return "  ".join(parts)
 
 
 def recall_at_1(found: Embedded, among: int = 100, rounds: int = 20) -> float:

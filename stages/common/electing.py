@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from curate.sample import PAIR, single
 from curate.stage import Out
 from stages.common.columns import reason_where
+from stages.common.strata import components
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -25,7 +26,9 @@ def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mar
     `members` is what `Linked` shows to `elect`. Pairs, and whole samples, are `duplicate` unless they lead.
     Items of documents (`items`, and the shape is no pair's) have no survivor: where a leader's cluster occurs
     in more than `max_documents` of them, all its members are `boilerplate`. A leader without followers has
-    no cluster. With `mark` nothing is dropped, but a column says what would have been.
+    no cluster. With `mark` nothing is dropped, but a column says what would have been, and another,
+    `<prefix>component`, names all that a chain of likenesses joins: a cluster is what is like its survivor,
+    and two of its members, or members of two clusters, may be alike all the same.
     """
     leader: Ints = single(members["leader"]).to_numpy()
     fates = _decided(members, leader, items=items, max_documents=max_documents)
@@ -34,7 +37,11 @@ def near(members: pa.Table, prefix: str, *, items: bool, max_documents: int, mar
         f"{prefix}survivor": fates.survivor,
         f"{prefix}similarity": single(members["similarity"]).cast(pa.float32()),
     }
-    return told(columns, fates, f"{prefix}duplicate" if mark else "")
+    if not mark:
+        return told(columns, fates, "")
+    first, _, group = components(members)
+    named = _names(members, first[group], np.ones(len(leader), dtype=bool))
+    return told({**columns, f"{prefix}component": named}, fates, f"{prefix}duplicate")
 
 
 class Fates(NamedTuple):

@@ -74,7 +74,8 @@ class Near(Linked):
             (f"{prefix}survivor", pa.string()),
             (f"{prefix}similarity", pa.float32()),
         ]
-        return pa.schema([*columns, (f"{prefix}duplicate", pa.bool_())] if self.action == "mark" else columns)
+        marks = [(f"{prefix}component", pa.string()), (f"{prefix}duplicate", pa.bool_())]
+        return pa.schema([*columns, *marks] if self.action == "mark" else columns)
 
     def reasons(self) -> frozenset[str]:
         return reasons(self.action, self.scope, self._items())

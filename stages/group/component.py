@@ -30,17 +30,18 @@ _OWN = "sample_id"
 class Component(Linked):
     """What belongs together: samples that share a value, those that share one with these, and so on.
 
-    `columns` are the names of clusters (`image_near_cluster`, `text_near_cluster` of stages with `action:
-    mark`, or of what those left), hashes (`image_pixel_sha256`), or any other text, whole numbers or bytes,
-    of samples, images and texts: two samples with an equal value in one of them belong together. A document
-    with several images belongs to all their clusters, and joins them. Nulls and empty values join nothing,
-    nor do dropped items. Children of one document (`pairs`) belong together in any case.
+    `columns` are what near copies are joined by (`image_near_component`, `text_near_component` of stages with
+    `action: mark`, `image_near_cluster` of what others left), hashes (`image_pixel_sha256`), or any other
+    text, whole numbers or bytes, of samples, images and texts: two samples with an equal value in one of them
+    belong together. A document with several images belongs to all their clusters, and joins them. Nulls and
+    empty values join nothing, nor do dropped items. Children of one document (`pairs`) belong together in any
+    case.
 
         component   sample_id of the first member by `prefer`, else of the one whose id is the smallest,
                     without the number of a child; null where a sample is alone
 
     Nothing is dropped. `split` keeps a component in one piece. Put both before a fork, and before `pairs`,
-    which takes them over with `take: [component, split]`.
+    which takes them over.
 
     When there are more data, a component of n samples that m new ones join gets another name with a chance of
     m / (n + m), namely when the smallest id is a new one; two that are joined have one name of the two. A

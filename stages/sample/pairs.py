@@ -46,7 +46,7 @@ class Pairs(Expand):
         default=500, ge=1, description="Longer texts are cut, at the end of a sentence where there is one."
     )
     take: tuple[str, ...] = Field(
-        default=("url", "title", "licence", "language", "opt_out"),
+        default=("url", "title", "licence", "language", "opt_out", "component", "split"),
         description="Sample columns that a pair takes over from its document, where it has them.",
     )
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from workshop import Workshop, encoded, opened, picture, refusals, tree
+from workshop import EXTRA, Workshop, encoded, opened, picture, refusals, tree
 
 from curate.errors import RunError
 from curate.export import litdata, mds, packed
@@ -210,6 +210,21 @@ def test_each_folder_has_an_index_of_what_lies_below_it(shop: Workshop, writer: 
             f.removeprefix(name): (count, (folder / f).stat().st_size) for f, count in files.items()
         }
     assert {f for f in tree(folder) if f.endswith(".part")} == set()
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_images_are_resized_where_it_is_asked_for(shop: Workshop, writer: type[PackedWrite]) -> None:
+    target = {"image_target_width": [32], "image_target_height": [24], "image_fit": ["stretch"]}
+    types = {n: pa.list_(pa.string() if n == "image_fit" else pa.int32()) for n in target}
+    schema = pa.unify_schemas([EXTRA, pa.schema(list(types.items()))])
+    table = shop.table([shop.pair(1, **target), shop.pair(2)], schema)
+    stage = writer.model_validate({"images": "resized"})
+    folder, _ = shop.write(stage, [table], "out")
+    found = samples(folder / f"00000.{stage.ending}", stage.layout())
+    assert [opened(one["image"]).shape for one in found] == [(24, 32, 3), (48, 64, 3)]
+    told = [json.loads(one["json"]) for one in found]
+    assert [(t["image_stored"], t["image_stored_width"]) for t in told] == [("resized", 32), ("original", 64)]
+    assert "resized" in (folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -1,8 +1,8 @@
 """Run by an interpreter that has datasets and torch: what `load_dataset` gives, a line of JSON each.
 
-read FOLDER CACHE STREAMING      rows of the split `train`, images as digests of their pixels
-state FOLDER CACHE SHUFFLE STOP  keys of a stream up to a saved state, after it, and restored
-workers FOLDER CACHE WORKERS     keys of a stream through torch's DataLoader
+read FOLDER CACHE STREAMING [SPLIT]  rows of a split, images as digests of their pixels
+state FOLDER CACHE SHUFFLE STOP      keys of a stream up to a saved state, after it, and restored
+workers FOLDER CACHE WORKERS         keys of a stream through torch's DataLoader
 """
 
 import hashlib
@@ -24,19 +24,19 @@ def told(value):
     return [told(v) for v in value] if isinstance(value, list) else value
 
 
-def loaded(folder, cache, streaming):
+def loaded(folder, cache, streaming, split="train"):
     os.environ["HF_HOME"] = cache  # read when it is imported
     from datasets import load_dataset
 
-    return load_dataset(folder, split="train", streaming=bool(int(streaming)), cache_dir=cache)
+    return load_dataset(folder, split=split, streaming=bool(int(streaming)), cache_dir=cache)
 
 
 def key(row):
     return row.get("__key__") or row["sample_id"]
 
 
-def read(folder, cache, streaming):
-    for row in loaded(folder, cache, streaming):
+def read(folder, cache, streaming, split="train"):
+    for row in loaded(folder, cache, streaming, split):
         yield {name: told(value) for name, value in row.items() if name != "__url__"}
 
 

@@ -37,6 +37,16 @@ def test_pairs(bin: Path, written: Written, tmp_path: Path, streaming: int) -> N
         }
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_folders_are_splits(bin: Path, written: Written, tmp_path: Path, split: str) -> None:
+    expected = written.samples(f"folders/{split}")
+    found = told(bin, "read", written.out / "folders", tmp_path, 1, split)
+    assert 0 < len(expected) < COUNT
+    assert {row["__key__"]: row["jpg"]["pixels"] for row in found} == {
+        e.key: pixels(e.parts["jpg"]) for e in expected
+    }
+
+
 @pytest.mark.parametrize("shuffle", [0, 1])
 def test_a_stream_goes_on_from_a_saved_state(
     bin: Path, written: Written, tmp_path: Path, shuffle: int
