@@ -125,7 +125,13 @@ def webdataset_card(
         "configs": configs("*.tar", facts),
     }
     if form == "documents":
-        return _readme(kind, facts, front, _DOCUMENTS + resized_text(choice) + notes, [_LOAD_DOCUMENTS])
+        return _readme(
+            kind,
+            facts,
+            front,
+            _DOCUMENTS + resized_text(choice) + notes,
+            [_LOAD_DOCUMENTS.replace("00000.tar", _first(facts))],
+        )
     endings = choice.endings()
     if facts.get("schema") is not None:
         features = [hf.described(ending, hf.IMAGE) for ending in endings]
@@ -134,7 +140,7 @@ def webdataset_card(
         front["dataset_info"] = {"features": features}
     texts = {"jpeg": _PAIRS_JPEG, "original": _PAIRS_ORIGINAL, "resized": resized_text(choice)}
     text = _PAIRS + texts[choice.images] + notes
-    load = _LOAD_PAIRS.format(endings=";".join(endings))
+    load = _LOAD_PAIRS.format(endings=";".join(endings)).replace("00000.tar", _first(facts))
     return _readme(kind, facts, front, text, [load, _LOAD_HF])
 
 
@@ -151,6 +157,12 @@ def resized_text(choice: Choice, stored: bool = True) -> str:
     name = "lossless WebP" if how.lossless else file[how.format]
     text = _RESIZED.format(file=name, filter=how.filter, stored=_RESIZED_STORED if stored else "")
     return f"\n{textwrap.fill(text.strip(), 110, break_long_words=False, break_on_hyphens=False)}\n"
+
+
+def _first(facts: Mapping[str, Any]) -> str:
+    """The first tar."""
+    folders = list(facts.get("folders") or ())
+    return f"{folders[0]}/00000.tar" if folders else "00000.tar"
 
 
 def _json_features(schema: pa.Schema, added: pa.Schema) -> list[dict[str, Any]]:

@@ -75,8 +75,11 @@ def _tokens(facts: Mapping[str, Any]) -> str:
     found = _table("Sums", ("column", "over all samples"), totals)
     costs = facts.get("costs") or {}
     names = list(dict.fromkeys(name for told in costs.values() for name in told))
-    rows = [(f"`{model}`", *(f"{told.get(name, 0):,.6g}" for name in names)) for model, told in costs.items()]
-    return found + _table("Cost of training", ("model", *names), rows)
+    rows = [
+        (f"`{model}`", *(f"{told[name]:,.6g}" if name in told else "" for name in names))
+        for model, told in costs.items()
+    ]
+    return found + _table("Costs", ("of", *names), rows)
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

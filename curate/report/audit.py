@@ -161,7 +161,7 @@ def _finding(death: Mapping[str, Any], code: str, detail: str) -> dict[str, Any]
 
 def _sources(folder: Path, ids: set[str]) -> dict[str, str]:
     """sample_id -> where the row lies that is no duplicate itself, off the index."""
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
+    files = sorted(str(path) for path in folder.rglob("*.parquet"))
     if not ids or not files:
         return {}
     dataset = ds.dataset(files, format="parquet")

@@ -70,7 +70,7 @@ def _files(folder: Path, pattern: str) -> list[str]:
 
 
 def _indexes(output: Path) -> list[str]:
-    return _files(output, "*.parquet")
+    return _files(output, "**/*.parquet")  # in folders, where the output has them
 
 
 def _match(wanted: str) -> pc.Expression:
@@ -132,13 +132,14 @@ def _written(folder: Path, output: str, wanted: str, ids: set[str]) -> list[dict
     ):
         index = Path(row["__filename"])
         tar = index.with_suffix(".tar")
+        file = (tar if tar.exists() else index).relative_to(folder)
         found.append(
             {
                 "fate": "written",
                 "sample_id": row["sample_id"],
                 "output": output,
-                "shard": index.stem,
-                "file": (tar if tar.exists() else index).name,
+                "shard": file.with_suffix("").as_posix(),
+                "file": file.as_posix(),
                 "member": row.get("key", row["sample_id"]),
             }
         )

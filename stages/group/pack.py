@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,8 +35,8 @@ class Pack(Group):
 
         pack_id         16 hex digits, the same for all samples of a pack
         pack_position   0, 1, ... within it, in the order of a hash
-        pack_capacity   `length` on the sample at position 0, 0 on others: the waste of an output is
-                        1 - sum of tokens / sum of pack_capacity, both of which run.json tells
+        pack_capacity   `length` on the sample at position 0, 0 on others: the waste of an output, which
+                        run.json tells, is 1 - sum of tokens / sum of pack_capacity
 
     What is longer than `length` is `too_long`, what has more images than `max_images` is `too_many_images`;
     with `too_long: keep` such a sample is a pack of its own, whose capacity is what it takes. No sample is
@@ -101,6 +101,13 @@ class Pack(Group):
 
     def totals(self) -> frozenset[str]:
         return frozenset({self.tokens, "pack_capacity"})
+
+    def costs(self, totals: Mapping[str, int]) -> dict[str, dict[str, float]]:
+        """What of the packs of an output is padding: `waste`, a share."""
+        tokens, capacity = totals.get(self.tokens, 0), totals.get("pack_capacity", 0)
+        if not capacity:
+            return {}
+        return {"packing": {"tokens": tokens, "capacity": capacity, "waste": 1 - tokens / capacity}}
 
     def reasons(self) -> frozenset[str]:
         images = ["too_many_images"] if self.max_images else []

@@ -14,6 +14,7 @@ import yaml
 from curate.errors import RecipeError
 from curate.plan import make
 from curate.recipe import parse
+from curate.report import trace
 
 
 def recipe(path: str, *nodes: dict[str, Any], **fields: Any) -> pools.Recipe:
@@ -66,6 +67,13 @@ def test_folders_do_not_see_how_the_input_is_cut(tar: str, tmp_path: Path) -> No
     pools.run(recipe(other, **fields), tmp_path / "b")
     assert len(shards(tmp_path / "a")) > 20
     assert pools.output_bytes(tmp_path / "a") == pools.output_bytes(tmp_path / "b")
+
+
+def test_a_sample_in_a_folder_is_traced(tar: str, tmp_path: Path) -> None:
+    pools.run(recipe(tar, by=["text_chars"]), tmp_path / "run")
+    shard, keys = next(iter(shards(tmp_path / "run").items()))
+    (fate,) = trace.find(tmp_path / "run", keys[0])
+    assert (fate["fate"], fate["shard"], fate["file"]) == ("written", shard, f"{shard}.tar")
 
 
 def test_names_of_folders_lead_nowhere(tmp_path: Path) -> None:

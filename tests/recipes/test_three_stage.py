@@ -94,6 +94,8 @@ def test_packs_stand_together_whole_and_nearly_full(run: Path) -> None:
     assert tokens.max() <= 2048
     totals = outputs(run)["pt2_pairs"]["totals"]
     assert totals["pack_capacity"] == 2048 * len(starts)
+    packing = outputs(run)["pt2_pairs"]["costs"]["packing"]
+    assert packing["waste"] == 1 - int(tokens.sum()) / totals["pack_capacity"] < 0.06
 
 
 def test_loaders_see_the_size_of_the_bucket(run: Path) -> None:
