@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from curate import exchange, output, placing
+from curate.errors import RunError
 from curate.sample import Ints
 from curate.stage import fingerprint
 from curate.steps import WriteStep
 from curate.work import Context, Tasks
+
+_MOST_FOLDERS = 10_000  # of an output; the driver holds figures about each
 
 
 @dataclass
@@ -40,6 +43,11 @@ class Writing:
         for number, sent in self.tasks(f"{id}: ordering", "send_rows", arguments):
             prints[number] = sent["fingerprint"]
             _add(weights, sent["weights"], cut)
+            if len(weights) > _MOST_FOLDERS:
+                many = f"more than {_MOST_FOLDERS:,} different values"
+                raise RunError(
+                    f"output `{id}`: `by: {list(self.step.stage.by)}` makes too many folders: {many}"
+                )
             repeated = {level: n + sent["repeated"][level] for level, n in repeated.items()}
         sent_by = dict(zip((part for part, _ in self.parts), prints, strict=True))
         exchange.gather(self.tasks, "merging rows", id, folder, sent_by)

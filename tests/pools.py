@@ -163,7 +163,7 @@ def output_bytes(out: Path, *names: str) -> dict[str, str]:
 
 def index(out: Path, output: str) -> pa.Table:
     """All index files of an output, in order of shards."""
-    files = sorted((out / output).glob("*.parquet"))
+    files = sorted((out / output).rglob("*.parquet"))
     return pa.concat_tables([pq.read_table(f) for f in files], promote_options="default")
 
 

@@ -68,7 +68,10 @@ def test_pairs(demo_pool: Path, tmp_path: Path) -> None:
     assert abs(bound - 0.7 * scored) <= 0.02 * scored + 2
     meaning = pools.node(report, "meaning")
     assert meaning["rows_in"] == left["rows_out"]
-    assert meaning["rows_out"] == report["outputs"][0]["samples"]["written"] > 0
+    (output,) = report["outputs"]
+    assert meaning["rows_out"] == output["samples"]["written"] > 0
+    assert sum(output["tallies"]["image_bucket"].values()) == output["samples"]["written"]
+    assert output["totals"]["tokens_qwen2_5_vl"] == output["costs"]["qwen2_5_vl"]["tokens"] > 0
     languages = pools.index(tmp_path / "run", "pt_pairs")["text_language"].to_pylist()
     assert set(languages) == {"en"}
     costed(report)
