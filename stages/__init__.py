@@ -89,8 +89,8 @@ STAGES: tuple[type[Stage], ...] = (
     Digest,
     Domain,
     DropIds,
-    Pairs,
     Split,
+    Pairs,
     # group
     Exact,
     NearImage,
