@@ -1,8 +1,9 @@
 """A small encoder of our own, shipped with the package: for the demo, for tests, for machines without torch.
 
-Trained by `infra/train_mini` on the demo's drawings and on Open Clip Art, in English, Chinese, German,
-French, Spanish and Japanese. It knows their things, colours and, to a degree, who is left of whom; it does
-not know photographs. Two ONNX graphs, run by onnxruntime on one thread.
+Trained by `infra/train_mini` on the demo's drawings, Open Clip Art, icons and emoji, in English, Chinese,
+German, French, Spanish and Japanese. It knows the demo's things, their colours and, to a degree, who is left
+of whom; of clip art it knows something, of photographs next to nothing. Two ONNX graphs, run by onnxruntime
+on one thread.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ class Mini:
 
     def notices(self) -> frozenset[str]:
         """Whose pictures it learned from."""
-        learned = "drawings of Curate's demo and Open Clip Art (public domain)"
+        learned = (
+            "drawings of Curate's demo, Open Clip Art (public domain), WordNet, Unicode CLDR, and icons:"
+            " Noto, Firefox OS, IconPark, Material Design (Apache-2.0), Fluent, Icons8, Tabler, Phosphor,"
+            " Health Icons (MIT), Twemoji, Emoji One 2, Streamline (CC BY 4.0), game-icons.net (CC BY 3.0)"
+        )
         return frozenset({f"mini, Curate's own encoder (Apache-2.0), trained on {learned}"})
 
     def front(self) -> Front:

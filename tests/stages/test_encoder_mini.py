@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from collections_of_debian import STAMPS, need
 
 from curate.demo.samples import Pool, build
 from curate.errors import RecipeError
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 POOL = Pool(987_654)
 # AUC: 0.999, 1.000 and 0.98 on 5,000 pairs
 FLOOR_SHUFFLED, FLOOR_SWAPPED, FLOOR_WRONG = 0.985, 0.985, 0.93
+FLOOR_STAMPS = 0.64
 CLEAN, SWAPPED, WRONG = "", "swapped_caption", "wrong_object"
 
 
@@ -107,6 +109,23 @@ def test_it_reads_six_languages(true: str, false: str) -> None:
     english = towers.texts(front.tokens(["a red apple", "a blue book"]))
     assert apple @ english[0] > apple @ english[1] + 0.2
     assert book @ english[1] > book @ english[0] + 0.2
+
+
+@pytest.mark.real
+def test_of_photos_it_never_saw_it_knows_a_little() -> None:
+    """Tux Paint's stamps, of which nothing was learned: AUC 0.69 on all, 0.59 before icons and WordNet."""
+    need("tuxpaint")
+    towers, front = Mini().towers("auto", gpu=False), Mini().front()
+    images, captions = [], []
+    for path in sorted(STAMPS.rglob("*.png"))[::3]:
+        told, pixels = path.with_suffix(".txt"), decode(path.read_bytes(), Decode())
+        if not path.stem.endswith("_mirror") and told.exists() and not isinstance(pixels, str):
+            captions.append(told.read_text("utf-8").partition("\n")[0])
+            images.append(front.pixels(pixels.data))
+    assert len(images) > 200
+    cosines = towers.images(np.stack(images)) @ towers.texts(front.tokens(captions)).T
+    same = np.array(captions)[:, None] == np.array(captions)
+    assert _auc(cosines.diagonal(), cosines[~same]) > FLOOR_STAMPS
 
 
 def test_a_run_without_spaces_is_cut_into_overlapping_pieces() -> None:

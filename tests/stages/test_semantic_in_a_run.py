@@ -16,7 +16,7 @@ import pytest
 
 from curate.demo import generate
 
-THRESHOLD = 0.9
+THRESHOLD = 0.85
 
 
 def pictures(pool: Path, count: int) -> list[pools.Pair]:
