@@ -6,14 +6,14 @@ import os
 import re
 import signal
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from counting_stage import Common
 
 from curate import sample
 from curate.linked import Linked, Prepared
@@ -394,36 +394,6 @@ class Places(Map):
             found = [list(range(n + self.more, 0, -1)) for n in counts]
             places = pa.array(found, pa.list_(pa.int32()))
             return Out({"image_place": places, "n_places": pa.array(counts, pa.int32())})
-
-        return op
-
-
-class Common(Map):
-    """Drops what fewer than `least` texts of the whole data have in letters: counts over everything."""
-
-    stage: Literal["common"] = "common"
-    level: ClassVar[Level] = "text"
-    kept: ClassVar[bool] = False
-
-    least: int
-    known: dict[str, int] = Field(default={})
-
-    def reads(self) -> frozenset[str]:
-        return frozenset({"text_letters"})
-
-    def reasons(self) -> frozenset[str]:
-        return frozenset({"rare"})
-
-    def counts(self) -> frozenset[str]:
-        return frozenset({"text_letters"})
-
-    def counted(self, counts: Mapping[str, Mapping[str, int]]) -> Map:
-        return self.model_copy(update={"known": dict(counts["text_letters"])})
-
-    def open(self) -> Op:
-        def op(table: pa.Table) -> Out:
-            found = [self.known[str(n)] for n in table["text_letters"].to_pylist()]
-            return Out(drop=pa.array([None if n >= self.least else "rare" for n in found], pa.string()))
 
         return op
 
