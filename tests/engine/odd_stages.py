@@ -36,8 +36,7 @@ class Letters(Map):
     def totals(self) -> frozenset[str]:
         return frozenset({"text_letters"})
 
-    def tallies(self) -> frozenset[str]:
-        return frozenset({"text_letters"})
+    tallies = totals
 
     def open(self) -> Op:
         return lambda t: Out({"text_letters": pc.utf8_length(single(t["text_body"])).cast(pa.int32())})
@@ -391,8 +390,7 @@ class Places(Map):
     def open(self) -> Op:
         def op(table: pa.Table) -> Out:
             counts = pc.list_value_length(single(table["image_ref"])).to_pylist()
-            found = [list(range(n + self.more, 0, -1)) for n in counts]
-            places = pa.array(found, pa.list_(pa.int32()))
+            places = pa.array([[*range(n + self.more, 0, -1)] for n in counts], pa.list_(pa.int32()))
             return Out({"image_place": places, "n_places": pa.array(counts, pa.int32())})
 
         return op
