@@ -37,7 +37,7 @@ Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-VERSION = 2
+VERSION = 3
 _AT_ONCE = 64  # images that are decoded at a time
 _FEW = 4096  # candidates at a time
 _BLOCK = 1 << 16  # images of an index that are compared with at a time
@@ -72,7 +72,10 @@ def build(benchmarks: Sequence[Benchmark], short_side: int) -> dict[str, pa.Tabl
     shown: list[Bytes] = [np.zeros((0, thumbs.SIZE), np.uint8)]
     faults: dict[str, Faults] = {}
     for item, (digest, thumb) in _each(benchmarks, short_side, faults, _looks):
-        if not thumbs.blank(thumb)[0]:
+        if thumbs.blank(thumb)[0]:
+            of = next(name for name in faults if item.startswith(f"{name}/"))
+            faults[of]["blank_image"] += 1
+        else:
             places.append(len(names))
             shown.append(thumb)
         names.append(item)

@@ -46,7 +46,8 @@ class LeakImage(Leak):
     hashes of `image_thumb` (node `phash`) that differ in `max_distance` bits at most, and judged by the
     thumbs themselves, as `near_image` does it: figures of the same outline in other colours, and signs with
     another pictogram, are no leaks. Words that are small in the picture are not seen. A picture of one
-    colour (luma deviates by 2 levels at most) shows nothing that could leak: only equal pixels count.
+    colour (luma deviates by 2 levels at most) shows nothing that could leak: only equal pixels count, and the
+    data card says how many of the benchmark's those are (`blank_image`).
     `embedding`, with `model`: a cosine of `min_cosine` to the column `embedding` of a `clip` node with the
     same model. That finds what was cropped or drawn over more. Descriptors of copy detection are made for it
     (SSCD, arXiv 2202.10261: 0.75 is a copy with a precision of 0.9); embeddings of CLIP tell what an image is

@@ -222,6 +222,15 @@ def test_embeddings_find_what_was_cropped_by_more(benchmark: Any) -> None:
         stage.check_columns(columns)
 
 
+def test_pictures_of_one_colour_are_compared_by_their_pixels_and_told(benchmark: Any) -> None:
+    white = saved(Image.new("RGB", (120, 90), "white"), "png")
+    stage = benchmark({"a.png": white, "b.png": saved(picture(1), "png")})
+    cut = saved(Image.new("RGB", (118, 88), "white"), "png")
+    assert leaks(stage, white, cut, saved(picture(1))) == ["set/a.png", None, "set/b.png"]
+    (notice,) = stage.notices()
+    assert notice.endswith("; not compared: 1 blank_image")
+
+
 def test_what_cannot_be_decoded_is_told_and_the_rest_compared(benchmark: Any) -> None:
     data = saved(picture(1), "png")
     stage = benchmark({"a.png": data, "b.png": data[:500], "c.jpg": b"\xff\xd8\xffno", "d.png": b""})
