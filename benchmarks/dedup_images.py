@@ -4,12 +4,14 @@ Images are made as thumbs (64 x 64): fields whose frequencies fall off as those 
 of them symmetric, some nearly blank, and a tenth of them copies of others, by noise of a few levels, a gain
 and a shift; their hashes share keys about as often as those of clip art and photos do. The stage's own
 prepare, link and verify run in one thread, as the engine calls them: parts of 16,384 rows, keys to files of
-buckets of about 64 MB, one bucket at a time, its pairs without repetition in blocks. Times are CPU seconds.
-`found` is the share of all pairs within the distance as they are (and of like brightness, contrast, hue and
-shape) that link gave, by comparing 1,000 images with all.
-Last line: seconds and peak memory at the largest size, and by which power of the number of images they grow.
+buckets of about 64 MB, one bucket at a time, its pairs without repetition in blocks. Another process makes
+the images, into a file that is read and not mapped: the peak is what the stage needs, and not what the images
+took to make or what the system keeps of files. Times are CPU seconds. `found` is the share of all pairs
+within the distances (and of like brightness, contrast, hue and shape) that link gave, by comparing 1,000
+images with all.
+Last lines: seconds and peak memory at the largest size, and by which power of the number of images they grow.
 
-    python benchmarks/dedup_images.py [--small] [--distance D]
+    python benchmarks/dedup_images.py [--small | --sizes N,N] [--distance D] [--crops D]
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.links import bucket_of
 from stages.common import likeness, thumbs
 from stages.group.near_image import NearImage
 
@@ -40,6 +43,8 @@ BUCKET_BYTES = 64 << 20
 SIDE, COLOURS = thumbs.FINE, thumbs.COARSE**2
 FREQUENCIES = 16
 CHECKED = 1000
+AT_ONCE = 1024  # images that are made at a time
+PAIRS = 8192  # that are verified at a time
 
 
 def images(number: int, size: int) -> np.ndarray:
@@ -53,21 +58,52 @@ def images(number: int, size: int) -> np.ndarray:
     field = rng.normal(size=(originals, FREQUENCIES, FREQUENCIES)) / radius ** fall[:, None, None]
     field[:, 0, 0] = 0
     field[: originals // 20, :, 1::2] = 0  # symmetric
-    basis = np.cos(np.pi * (2 * np.arange(SIDE) + 1) * np.arange(FREQUENCIES)[:, None] / (2 * SIDE))
-    luma = basis.T @ field @ basis
-    luma *= rng.lognormal(3.4, 0.7, originals)[:, None, None] / luma.std(axis=(1, 2), keepdims=True)
-    luma += rng.uniform(60, 200, (originals, 1, 1))
+    contrast, mean = rng.lognormal(3.4, 0.7, originals), rng.uniform(60, 200, originals)
     origin = rng.integers(0, originals, size // 10) ** 2 // originals  # some have many copies
-    copies = luma[origin] * rng.uniform(0.92, 1.08, (len(origin), 1, 1))
+    copies = luma(field[origin], contrast[origin], mean[origin]) * rng.uniform(
+        0.92, 1.08, (len(origin), 1, 1)
+    )
     copies += rng.uniform(0, 0.3, (len(origin), 1, 1)) * (np.roll(copies, 2, axis=2) - copies)
     copies += rng.normal(0, 1.5, copies.shape)
     found = np.full((size, thumbs.SIZE), 128, dtype=np.uint8)
-    found[:, SIDE * SIDE :] = rng.normal(128, 12, (size, 3))[:, [0] * COLOURS + [1] * COLOURS + [2]].clip(
-        0, 255
-    )
+    colours = rng.normal(128, 12, (size, 3)).clip(0, 255).astype(np.uint8)
+    found[:, SIDE * SIDE :] = colours[:, [0] * COLOURS + [1] * COLOURS + [2]]
     found[originals:, SIDE * SIDE :] = found[origin, SIDE * SIDE :]
-    found[:, : SIDE * SIDE] = np.rint(np.concatenate([luma, copies])).clip(0, 255).reshape(size, -1)
+    found[originals:, : SIDE * SIDE] = whole(copies)
+    for start in range(0, originals, AT_ONCE):
+        some = slice(start, min(originals, start + AT_ONCE))
+        found[some, : SIDE * SIDE] = whole(luma(field[some], contrast[some], mean[some]))
     return found
+
+
+def luma(field: np.ndarray, contrast: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(n, SIDE, SIDE) of so many frequencies."""
+    basis = np.cos(np.pi * (2 * np.arange(SIDE) + 1) * np.arange(FREQUENCIES)[:, None] / (2 * SIDE))
+    shown = basis.T @ field @ basis
+    shown *= contrast[:, None, None] / shown.std(axis=(1, 2), keepdims=True)
+    return shown + mean[:, None, None]
+
+
+def whole(levels: np.ndarray) -> np.ndarray:
+    return np.rint(levels).clip(0, 255).reshape(len(levels), -1)
+
+
+class Thumbs:
+    """Those in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+
+    def part(self, number: int, size: int) -> np.ndarray:
+        found = np.empty((size, thumbs.SIZE), dtype=np.uint8)
+        os.preadv(self._file.fileno(), [found], number * PART * thumbs.SIZE)
+        return found
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), thumbs.SIZE), dtype=np.uint8)
+        for number, row in enumerate(rows.tolist()):
+            os.preadv(self._file.fileno(), [found[number]], row * thumbs.SIZE)
+        return found
 
 
 def parts(rows: int) -> list[int]:
@@ -82,39 +118,24 @@ def table(shown: np.ndarray, start: int) -> pa.Table:
     return pa.table({"sample_id": ids, "shape": ["pair"] * len(shown), "image_thumb": column})
 
 
-def child(folder: Path, rows: int, distance: int) -> None:
+def child(folder: Path, rows: int, distance: int, crops: int | None) -> None:
     """One run of the stage; prints its facts as JSON."""
-    stage = NearImage(max_distance=distance)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stage = NearImage(max_distance=distance, crop_distance=crops)
+    base = _peak()
     facts: dict[str, float] = {}
-    buckets = max(1, rows * stage.keys_each() * 80 // BUCKET_BYTES)
+    width = 24 + 8 * sum(getattr(field.type, "list_size", 1) for field in stage.carried())
+    buckets = 1 << (rows * stage.keys_each() * width // BUCKET_BYTES).bit_length()
     schema = pa.schema([("key", pa.uint64()), ("twin", pa.uint64()), *stage.carried(), ("row", pa.int64())])
     outs = [pa.ipc.new_stream(str(folder / f"bucket-{b}"), schema) for b in range(buckets)]
-    stored = np.lib.format.open_memmap(folder / "thumbs.npy", "w+", np.uint8, (rows, thumbs.SIZE))
-    hashes, seen, seconds = [], [], 0.0
+    stored = Thumbs(folder / "thumbs")
+    signatures, entries, began = [], 0, time.process_time()
     for number, size in enumerate(parts(rows)):
-        shown = images(number, size)
-        stored[number * PART : number * PART + size] = shown
-        offered = table(shown, number * PART)
-        began = time.process_time()
-        found = stage.prepare(offered, {})
-        row = np.repeat(np.arange(size), pc.list_value_length(found.keys).to_numpy())
-        key = found.keys.flatten()
-        sent = found.signature.select(["twin", *stage.carried().names]).take(pa.array(row))
-        sent = sent.add_column(0, "key", key).append_column("row", pa.array(row + number * PART))
-        place = key.to_numpy() % np.uint64(buckets)
-        order = np.argsort(place, kind="stable")
-        ends = np.searchsorted(place[order], np.arange(buckets), side="right")
-        sent = sent.take(pa.array(order)).combine_chunks()
-        for bucket, out in enumerate(outs):
-            start = int(ends[bucket - 1]) if bucket else 0
-            out.write_table(sent.slice(start, int(ends[bucket]) - start))
-        seconds += time.process_time() - began
-        hashes.append(found.signature["hashes"].combine_chunks().flatten().to_numpy())
-        seen.append(found.signature["looks"].to_numpy())
+        signature, sent = _send(stage, table(stored.part(number, size), number * PART), number * PART, outs)
+        signatures.append(signature)
+        entries += sent
     for out in outs:
         out.close()
-    facts["prepare"] = seconds
+    facts["prepare"] = time.process_time() - began
 
     began = time.process_time()
     codes = []
@@ -134,31 +155,70 @@ def child(folder: Path, rows: int, distance: int) -> None:
     facts["sent"] = sum(map(len, codes)) / max(1, len(pairs))
     del codes
     verified = 0
-    for start in range(0, len(pairs), 1 << 16):
-        left, right = np.divmod(pairs[start : start + (1 << 16)], rows)
+    for start in range(0, len(pairs), PAIRS):
+        left, right = np.divmod(pairs[start : start + PAIRS], rows)
         verified += int((~np.isnan(likeness.alike(stored[left], stored[right]))).sum())
     facts["verify"] = time.process_time() - began
     facts |= {"pairs": len(pairs), "verified": verified, "seconds": facts["prepare"] + facts["link"]}
-    facts["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    facts["start"] = base / 1e6
-
-    whole, looks = np.concatenate(hashes), np.concatenate(seen)
-    asked = np.random.default_rng(2).choice(rows, CHECKED, replace=False)
-    wanted = []
-    for one in asked[~thumbs.blank(stored[asked])]:
-        near = np.flatnonzero(np.bitwise_count(whole ^ whole[one]) <= distance)
-        near = near[(near != one) & ~thumbs.blank(stored[near])]
-        near = near[thumbs.may_be_alike(looks[near], np.repeat(looks[one], len(near)))]
-        wanted.append(np.minimum(near, one) * rows + np.maximum(near, one))
-    truth = np.unique(np.concatenate(wanted))
-    facts["found"] = float(np.isin(truth, pairs).mean()) if len(truth) else 1.0
+    facts["entries"] = entries / rows
+    facts |= {"peak": _peak(), "start": base}
+    facts["found"] = _found(stage, stored, pa.concat_tables(signatures), pairs)
     print(json.dumps(facts))
 
 
-def run(rows: int, distance: int) -> dict[str, float]:
+def _send(stage: NearImage, offered: pa.Table, first: int, outs: list[Any]) -> tuple[pa.Table, int]:
+    """Keys of a part into the files of buckets: what the hashes were, and how many keys."""
+    found = stage.prepare(offered, {})
+    row = np.repeat(np.arange(offered.num_rows), pc.list_value_length(found.keys).to_numpy())
+    key = found.keys.flatten()
+    sent = found.signature.select(["twin", *stage.carried().names]).take(pa.array(row))
+    sent = sent.add_column(0, "key", key).append_column("row", pa.array(row + first))
+    place = bucket_of(key.to_numpy(), len(outs))
+    order = np.argsort(place, kind="stable")
+    ends = np.searchsorted(place[order], np.arange(len(outs)), side="right")
+    sent = sent.take(pa.array(order)).combine_chunks()
+    for start, end, out in zip([0, *ends[:-1]], ends, outs, strict=True):
+        out.write_table(sent.slice(start, end - start))
+    return found.signature.select(["hashes", "crops", "looks"]), len(order)
+
+
+def _peak() -> float:
+    """GB of this process. `ru_maxrss` would count the parent's too, from before the exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e6
+
+
+def _found(stage: NearImage, stored: Thumbs, signatures: pa.Table, pairs: np.ndarray) -> float:
+    """The share of all pairs that `pairs` has, of some images with all."""
+    rows, wanted = signatures.num_rows, []
+    looks = signatures["looks"].to_numpy()
+    own, crops = (
+        np.concatenate([chunk.flatten().to_numpy() for chunk in signatures[name].chunks]).reshape(rows, -1)
+        for name in ("hashes", "crops")
+    )
+    own = own[:, 0]
+    asked = np.random.default_rng(2).choice(rows, CHECKED, replace=False)
+    for one in asked[~thumbs.blank(stored[asked])]:
+        near = np.bitwise_count(own ^ own[one]) <= stage.max_distance
+        if stage.crop_distance is not None:
+            for ours, theirs in zip(crops[one], crops.T, strict=True):
+                near |= np.bitwise_count(own ^ ours) <= stage.crop_distance
+                near |= np.bitwise_count(theirs ^ own[one]) <= stage.crop_distance
+        others = np.flatnonzero(near & thumbs.may_be_alike(looks, np.repeat(looks[one], rows)))
+        others = others[others != one]
+        others = others[~thumbs.blank(stored[others])]
+        wanted.append(np.minimum(others, one) * rows + np.maximum(others, one))
+    truth = np.unique(np.concatenate(wanted))
+    return float(np.isin(truth, pairs).mean()) if len(truth) else 1.0
+
+
+def run(rows: int, distance: int, crops: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
+        with (Path(folder) / "thumbs").open("wb") as file:
+            for number, size in enumerate(parts(rows)):
+                file.write(images(number, size))
         command = [sys.executable, __file__, "--child", folder, "--rows", str(rows)]
-        command += ["--distance", str(distance)]
+        command += ["--distance", str(distance), "--crops", str(crops)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return dict(json.loads(done.stdout))
 
@@ -166,31 +226,40 @@ def run(rows: int, distance: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--small", action="store_true", help="up to 100,000 images, not a million")
+    parser.add_argument("--sizes", type=_sizes, help="numbers of images, as in 100000,300000")
     parser.add_argument("--distance", type=int, default=6, help="bits that may differ")
+    parser.add_argument("--crops", type=int, default=4, help="of a crop; below 0: without crops")
     parser.add_argument("--rows", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.rows, options.distance)
+        child(options.child, options.rows, options.distance, options.crops if options.crops >= 0 else None)
         return
-    sizes = (30_000, 100_000) if options.small else (100_000, 300_000, 1_000_000)
+    sizes = options.sizes or ((30_000, 100_000) if options.small else (100_000, 300_000, 1_000_000))
     found = []
     for rows in sizes:
-        facts = run(rows, options.distance)
+        facts = run(rows, options.distance, options.crops)
         found.append(facts)
         print(
-            f"{rows:,} images: {facts['seconds']:.1f} s (keys {facts['prepare']:.1f}, "
-            f"pairs {facts['link']:.1f}), then {facts['verify']:.1f} s for {facts['pairs']:,} candidates, "
-            f"{facts['verified']:,} true; peak {facts['peak']:.2f} GB ({facts['start']:.2f} before), "
-            f"{facts['found']:.2%} found",
+            f"{rows:,} images: {facts['seconds']:.1f} s ({facts['entries']:.0f} keys each "
+            f"{facts['prepare']:.1f}, pairs {facts['link']:.1f}), then {facts['verify']:.1f} s for "
+            f"{facts['pairs']:,} candidates, {facts['verified']:,} true; "
+            f"peak {facts['peak']:.2f} GB ({facts['start']:.2f} before), {facts['found']:.2%} found",
             flush=True,
         )
     last = found[-1]
-    time_, memory = (_power(sizes, [f[name] for f in found]) for name in ("seconds", "peak"))
+    if len(sizes) < 2:
+        return
+    power = {name: _power(sizes, [f[name] for f in found]) for name in ("seconds", "link", "peak")}
     print(
         f"{sizes[-1]:,} images within {options.distance} bits: {last['seconds']:.1f} s, "
-        f"{last['peak']:.2f} GB; seconds grow as images^{time_:.2f}, memory as images^{memory:.2f}"
+        f"{last['peak']:.2f} GB; seconds grow as images^{power['seconds']:.2f}, "
+        f"those of pairs as images^{power['link']:.2f}, memory as images^{power['peak']:.2f}"
     )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _power(sizes: tuple[int, ...], values: list[float]) -> float:

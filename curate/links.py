@@ -30,6 +30,7 @@ from curate.commit import read_json, write_atomic, write_json
 from curate.errors import StageBug
 from curate.graph import unique
 from curate.group_items import Items, item_rows, living, write_items
+from curate.index import width
 from curate.linked import Linked, Prepared
 from curate.ranking import TIES
 from curate.sample import Ints
@@ -38,7 +39,7 @@ from curate.steps import GroupStep
 from curate.work import Context
 
 _PAIRS = 1 << 22  # pairs that are held before they are written
-_VERIFY = 1 << 16  # pairs that are verified at once
+_VERIFY_BYTES = 1 << 27  # of the signatures of pairs that are verified at once
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # keys may be small numbers; Fibonacci hashing spreads them
 _SHARES = 1 << 32  # a hash of an id, for the sample
 
@@ -283,8 +284,9 @@ def verify(context: Context, node: str, bucket: int, print_: str) -> dict[str, A
         items = Items.of(step, folder)
         names = stage.signature().names
         found = np.full(len(edges.left), np.nan, dtype=np.float32)
-        for start in range(0, len(found), _VERIFY):
-            here = slice(start, start + _VERIFY)
+        at_once = max(256, _VERIFY_BYTES // (4 * sum(width(f.type) for f in stage.signature())))
+        for start in range(0, len(found), at_once):
+            here = slice(start, start + at_once)
             both, place = np.unique(np.r_[edges.left[here], edges.right[here]], return_inverse=True)
             signatures = items.take(both, names)
             left, right = np.split(place, 2)

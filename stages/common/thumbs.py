@@ -79,6 +79,13 @@ class Traits(NamedTuple):
 
 def traits(thumbs: Bytes) -> Traits:
     """`thumbs` are (n, SIZE)."""
+    found = np.empty((len(Traits._fields), len(thumbs)))
+    for start in range(0, len(thumbs), _MANY):
+        found[:, start : start + _MANY] = _traits(thumbs[start : start + _MANY])
+    return Traits(*found)
+
+
+def _traits(thumbs: Bytes) -> Traits:
     luma, colours = (plane.astype(np.int32) for plane in planes(thumbs))
     colours = colours - 128
     total, cells = luma.sum(axis=(1, 2, 3), dtype=np.int64), FINE**2

@@ -159,25 +159,27 @@ def test_orientations(orientations: str, wanted: int) -> None:
     assert len(found) == wanted + 8 * (wanted - 1) // 2
 
 
-def test_all_within_the_distance_are_candidates() -> None:
-    """link() gives exactly the pairs whose hashes are that close, one of them as it is and the other so or
-    cropped, and whose looks allow it, each once."""
+@pytest.mark.parametrize(("distance", "crop_distance"), [(6, 4), (3, 5), (6, None)])
+def test_all_within_the_distances_are_candidates(distance: int, crop_distance: int | None) -> None:
+    """link() gives exactly the pairs whose hashes are that close, or that of one and a crop's of the other,
+    and whose looks allow it, each once."""
     rng = np.random.default_rng(3)
     pictures = [scene(seed, 60, 80) for seed in rng.integers(0, 12, 90)]
     noisy = [np.clip(p + rng.normal(0, 30, p.shape), 0, 255).astype(np.uint8) for p in pictures]
-    stage = NearImage(max_distance=6)
+    stage = NearImage(max_distance=distance, crop_distance=crop_distance)
     signature, keys = stage.prepare(items(noisy), {})
     hashes = signature["hashes"].combine_chunks().flatten().to_numpy()
     crops = signature["crops"].combine_chunks().flatten().to_numpy().reshape(90, -1)
-    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 6
-    as_they_are = close.sum()
-    for crop in crops.T:
-        cropped = np.bitwise_count(crop[:, None] ^ hashes[None]) <= 6
-        close |= cropped | cropped.T
-    assert close.sum() > as_they_are
     looks = np.repeat(signature["looks"].to_numpy(), 90)
-    close &= thumbs.may_be_alike(looks, looks.reshape(90, 90).T.ravel()).reshape(90, 90)
-    wanted = {(int(i), int(j)) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
+    possible = thumbs.may_be_alike(looks, looks.reshape(90, 90).T.ravel()).reshape(90, 90)
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None])
+    of_crops = np.bitwise_count(crops[:, None] ^ hashes[None, :, None]).min(axis=2)
+    near = apart <= distance
+    if crop_distance is not None:
+        cropped = np.minimum(of_crops, of_crops.T) <= crop_distance
+        assert (possible & cropped & ~near).any(), "some are found as crops alone"
+        near |= cropped
+    wanted = {(int(i), int(j)) for i, j in zip(*np.nonzero(near & possible), strict=True) if i < j}
     owner = np.repeat(np.arange(90), keys.value_lengths().to_numpy())
     order = np.argsort(keys.flatten().to_numpy(), kind="stable")
     bucket = signature.select(stage.carried().names).take(pa.array(owner[order]))
