@@ -284,7 +284,7 @@ def verify(context: Context, node: str, bucket: int, print_: str) -> dict[str, A
         items = Items.of(step, folder)
         names = stage.signature().names
         found = np.full(len(edges.left), np.nan, dtype=np.float32)
-        at_once = max(256, _VERIFY_BYTES // (4 * sum(width(f.type) for f in stage.signature())))
+        at_once = max(1, _VERIFY_BYTES // (4 * sum(width(f.type) for f in stage.signature())))
         for start in range(0, len(found), at_once):
             here = slice(start, start + at_once)
             both, place = np.unique(np.r_[edges.left[here], edges.right[here]], return_inverse=True)

@@ -127,7 +127,7 @@ def test_linked_groups_are_cut_into_any_number_of_tasks(
     pools.run(linked(tar, part_rows=7, reach=2), tmp_path / "one")
     monkeypatch.setattr(election, "_BUCKET_BYTES", 300)
     monkeypatch.setattr(links, "_PAIRS", 2)
-    monkeypatch.setattr(links, "_VERIFY", 3)
+    monkeypatch.setattr(links, "_VERIFY_BYTES", 200)
     monkeypatch.setattr(group, "PIECE", 10)
     monkeypatch.setattr(exchange, "FAN", 2)
     pools.run(linked(tar, part_rows=7, reach=2), tmp_path / "many")
