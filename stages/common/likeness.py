@@ -43,7 +43,7 @@ _FURTHEST = FINE // CELLS * PARTS  # parts by which an edge is moved at most: a 
 _LUMA, _FAINT, _LUMA_MEAN, _BLOCK = 40, 4, 0.45, 32
 # and shares of the strength of the colours by which the one before grows
 _COLOUR, _MORE, _COLOUR_MEAN, _MORE_MEAN = 8, 0.55, 4.5, 0.02
-_GREY_LUMA, _GREY_MEAN = 8, 0.15
+_GREY_MEAN, _GREY_STEEPER = 0.15, 1.2
 _AROUND = 0.3  # of the range of the neighbours
 _WORST, _BLOCK_SIDE = 4, 4  # cells
 _HOPELESS, _LOST = 4, 2  # times the limits: where no move is tried, and where no further one is
@@ -66,7 +66,8 @@ def alike(a: Bytes, b: Bytes, turns: Sequence[Turn] = TURNS[:1]) -> npt.NDArray[
         Cb or Cr does so by 8 levels at most and 0.55 of the strength of the colours (their root mean square),
         and differs by 4.5 and a fiftieth of that on average
 
-    The colours may differ where one of them is all grey, if luma differs by 0.15 and 8 levels at most.
+    The colours may differ where one of them is all grey, if luma differs by 0.15 at most and its contrast by
+    a factor of 1.2: a grey copy has the luma of the original, a black figure has not.
     """
     found = np.full(len(a), np.nan, dtype=np.float32)
     for start in range(0, len(a), _FEW):
@@ -82,6 +83,7 @@ class _Levelled(NamedTuple):
     a: Fixed
     b: Fixed
     contrast: Floats  # the lower one, levels
+    steeper: Floats  # how many times as high the other is
 
 
 def _alike(a: Bytes, b: Bytes) -> npt.NDArray[np.float32]:
@@ -94,7 +96,8 @@ def _alike(a: Bytes, b: Bytes) -> npt.NDArray[np.float32]:
         luma = _levelled(ours.luma(), theirs.luma())
         apart, times = _luma_apart(luma)
         near = np.flatnonzero(times <= bound)
-        colour = _colours_apart(ours.colours(near), theirs.colours(near), apart[near], times[near])
+        as_grey = np.maximum(apart / _GREY_MEAN, luma.steeper / _GREY_STEEPER)[near]
+        colour = _colours_apart(ours.colours(near), theirs.colours(near), as_grey)
         times[near] = np.maximum(times[near], colour)
         same = times <= 1
         found[rows[same]] = 1 - apart[same]
@@ -160,7 +163,8 @@ def _levelled(a: Fixed, b: Fixed) -> _Levelled:
         np.rint(side * own[:, None, None, None]).astype(np.int16)
         for side, own in zip(about, gain, strict=True)
     )
-    return _Levelled(ours, theirs, np.maximum(BLANK, contrast.min(axis=0)))
+    low = np.maximum(BLANK, contrast.min(axis=0))
+    return _Levelled(ours, theirs, low, contrast.max(axis=0) / low)
 
 
 def _luma_apart(luma: _Levelled) -> tuple[Floats, Floats]:
@@ -175,8 +179,8 @@ def _luma_apart(luma: _Levelled) -> tuple[Floats, Floats]:
     return apart, times.max(axis=0)
 
 
-def _colours_apart(a: Fixed, b: Fixed, apart: Floats, luma_out: Floats) -> Floats:
-    """How many times the limits of colour are reached, or those of luma beside a grey image."""
+def _colours_apart(a: Fixed, b: Fixed, as_grey: Floats) -> Floats:
+    """How many times the limits of colour are reached, or those of luma beside a grey image (`as_grey`)."""
     strength = np.stack([_root_mean_square(side) for side in (a, b)])
     gain = np.sqrt(np.clip((strength[::-1] + 1) / (strength + 1), 1 / _GAIN, _GAIN))
     ours, theirs = (
@@ -189,7 +193,6 @@ def _colours_apart(a: Fixed, b: Fixed, apart: Floats, luma_out: Floats) -> Float
     times = np.maximum(worst, mean / (_COLOUR_MEAN + _MORE_MEAN * least))
     largest = [np.abs(side).max(axis=(1, 2, 3), initial=0) for side in (a, b)]
     grey = np.minimum(*largest) <= GREY * _FIXED
-    as_grey = np.maximum(apart / _GREY_MEAN, luma_out / _GREY_LUMA)
     found: Floats = np.where(grey, np.minimum(times, as_grey), times)
     return found
 
