@@ -220,7 +220,7 @@ def publish(
         }
     )
     write_atomic(building / "README.md", card.encode())
-    held = sorted(known.keys() - {f for f in known if not (building / f).exists()})
+    held = [f for f in sorted(known) if (building / f).exists()]
     rows = next((pq.read_schema(building / f) for f in held if f.endswith(".parquet")), None)
     about = croissant.metadata({**facts, **totals, "output": node}, [*held, *finished], rows)
     write_atomic(building / croissant.NAME, (json.dumps(about, indent=1) + "\n").encode())
