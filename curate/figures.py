@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,8 +51,5 @@ def _most(counts: Mapping[str, int]) -> dict[str, int]:
 
 def _values(table: pa.Table, name: str) -> pa.Array:
     level = sample.level_of(name)
-    if level == "sample":
-        return sample.single(table[name]).filter(pa.array(sample.alive_rows(table)))
-    row = np.repeat(np.arange(table.num_rows), sample.lengths(table, level))
-    alive = sample.alive_items(table, level) & sample.alive_rows(table)[row]
-    return sample.flat(table[name]).filter(pa.array(alive))
+    values = sample.single(table[name]) if level == "sample" else sample.flat(table[name])
+    return values.filter(pa.array(sample.alive(table, level)))

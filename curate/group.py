@@ -127,7 +127,7 @@ def decide(context: Context, node: str, bucket: int, own: int, print_: str) -> d
     spill = state / "spill" / f"{sender}.{os.getpid()}"
     keys = exchange.files(state / "keys")
     members = [_linked(context, step, bucket)] if linked else pieces(step, keys, bucket, spill / "members")
-    decided, components, number = 0, 0, 0
+    decided, components = 0, 0
     for number, table in enumerate(members):
         decisions = _decided(step, table, own)
         group = decisions["part"].to_numpy() // exchange.FAN
@@ -135,7 +135,12 @@ def decide(context: Context, node: str, bucket: int, own: int, print_: str) -> d
         decided += decisions.num_rows
         # one that goes on in the next piece is counted there too: a figure for people, not for the engine
         components += len(pc.unique(table["component"]))
-    exchange.join(exchange.files(spill / "decisions"), folder / f"{sender}.arrow")
+    written, target = exchange.files(spill / "decisions"), folder / f"{sender}.arrow"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if len(written) == 1:
+        written[0].replace(target)
+    else:
+        exchange.join(written, target)
     shutil.rmtree(spill)
     result = {"fingerprint": print_, "components": components, "decisions": decided}
     write_json(folder / f"{sender}.json", result)

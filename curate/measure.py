@@ -166,11 +166,10 @@ def _values(table: pa.Table, segment: Segment, ask: Ask) -> pa.Array:
         if level != "sample":
             here &= _passed(sample.flat(table[f"{level}_drop"]), before)
     else:
-        here = sample.alive_rows(table)[row_of]
-        if level != "sample":
-            here &= sample.alive_items(table, level)
+        here = sample.alive(table, level)
     if ask.dataset:
-        here &= pc.equal(sample.single(table["dataset"]), ask.dataset).to_numpy(zero_copy_only=False)[row_of]
+        own = pc.equal(sample.single(table["dataset"]), ask.dataset).to_numpy(zero_copy_only=False)
+        here = here & own[row_of]
     values = sample.single(column) if level == "sample" else sample.flat(column)
     return values.filter(pa.array(here))
 

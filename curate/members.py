@@ -46,12 +46,26 @@ def pieces(step: GroupStep, files: Sequence[Path], bucket: int, spill: Path) -> 
 
     All at once where they are few, or where the stage wants components whole.
     """
-    totals = totals_of(exchange.one(path, bucket) for path in files)
-    count = int(pc.sum(totals["size"]).as_py() or 0)
-    if count <= 2 * PIECE or not step.stage.streams:
-        whole = pa.concat_tables([exchange.one(path, bucket) for path in files]).combine_chunks()
+    held: list[pa.Table] = []  # what was read, while it is few enough for one piece
+
+    def read() -> Iterator[pa.Table]:
+        count = 0
+        for path in files:
+            table = exchange.one(path, bucket)
+            count += table.num_rows
+            if count <= 2 * PIECE or not step.stage.streams:
+                held.append(table)
+            else:
+                held.clear()
+            yield table
+
+    totals = totals_of(read())
+    if len(held) == len(files):
+        whole = pa.concat_tables(held).combine_chunks()
+        held.clear()
         yield told(ranked(step, _numbered(whole, totals)), totals)[0]
         return
+    count = int(pc.sum(totals["size"]).as_py())
     bounds = _bounds(step, files, bucket, totals, -(-count // PIECE))
     ranges = bounds.num_rows + 1
     shutil.rmtree(spill, ignore_errors=True)

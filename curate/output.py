@@ -41,7 +41,8 @@ def send_rows(
         return done
     table = _rows(context, step, part)
     times = placing.copies(stage, table)
-    table = table.take(pa.array(np.repeat(np.arange(table.num_rows), times))).combine_chunks()
+    if stage.repeat:
+        table = table.take(pa.array(np.repeat(np.arange(table.num_rows), times))).combine_chunks()
     copy = np.arange(table.num_rows) - np.repeat(np.cumsum(times) - times, times)
     keys = placing.order_keys(stage, table, copy)
     named, weight = placing.folders(stage, table), placing.weights(stage, table)
@@ -243,10 +244,10 @@ def publish(
 
 
 def on_the_way(context: Context, step: WriteStep) -> list[Stage]:
-    """The nodes that an output's samples came through."""
+    """The nodes that an output's samples came through, in the recipe's order."""
     plan = context.plan
     nodes = {node for segment in plan.ancestors(step.input) for node in plan.segment(segment).nodes}
-    return [plan.recipe.node(node) for node in sorted(nodes)]
+    return [node for node in plan.recipe.nodes if node.id in nodes]
 
 
 def _notices(context: Context, step: WriteStep) -> list[str]:

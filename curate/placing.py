@@ -120,15 +120,15 @@ def places(stage: Write, cut: Buckets, folder: pa.Array, keys: Keys, number: int
     if cut.groups == 1:
         return within
     names = folder.dictionary_encode()
-    groups = np.array([group_of(f, cut) for f in names.dictionary.to_pylist()], dtype=np.int64)
-    found: Ints = groups[names.indices.to_numpy()] * cut.each + within
+    begins = np.array([first_bucket(f, cut) for f in names.dictionary.to_pylist()], dtype=np.int64)
+    found: Ints = begins[names.indices.to_numpy()] + within
     return found
 
 
-def group_of(folder: str, cut: Buckets) -> int:
-    """The group of buckets that a folder's rows go to."""
+def first_bucket(folder: str, cut: Buckets) -> int:
+    """The first of the group of buckets that a folder's rows go to."""
     digest = hashlib.blake2b(folder.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") % cut.groups
+    return int.from_bytes(digest, "little") % cut.groups * cut.each
 
 
 def weights(stage: Write, table: pa.Table) -> Ints:
@@ -168,7 +168,7 @@ def tally(folder: pa.Array, place: Ints, weight: Ints) -> list[list[object]]:
 def spans(stage: Write, cut: Buckets, counts: Mapping[str, Ints]) -> Iterator[Span]:
     """The shards of all folders. `counts`: folder -> the weights in each bucket of its group."""
     for folder in sorted(counts):
-        begin = group_of(folder, cut) * cut.each if cut.groups > 1 else 0
+        begin = first_bucket(folder, cut)
         ends: Ints = np.cumsum(counts[folder])
         for number, (start, stop) in enumerate(_bounds(stage, int(ends[-1]))):
             first = int(np.searchsorted(ends, start, side="right"))

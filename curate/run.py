@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate import counting, index, ledger, measure
+from curate import counting, index, ledger, measure, output
 from curate.apply import NodeStats
 from curate.backends import Backend
 from curate.commit import RunFolder, read_json, write_atomic, write_json
 from curate.election import Election
 from curate.errors import RunError, StageBug
+from curate.io.sink import Write
 from curate.io.source import Part
 from curate.meter import Meter
 from curate.parts import Item
@@ -275,11 +276,9 @@ class Run:
         }
 
     def _funnel(self, step: WriteStep) -> list[dict[str, Any]]:
-        """What came in and went out at each node on the way to an output, in the recipe's order."""
-        way = {n for s in self.plan.ancestors(step.input) for n in self.plan.segment(s).nodes}
-        told = [
-            self._node(n.id) for n in self.plan.recipe.nodes if n.id in way - set(self.outputs) - {step.id}
-        ]
+        """What came in and went out at each node on the way to an output."""
+        way = output.on_the_way(self.context, step)
+        told = [self._node(stage.id) for stage in way if not isinstance(stage, Write)]
         names = ("id", "stage", "rows_in", "rows_out", "dropped")
         return [{name: node[name] for name in names} for node in told]
 

@@ -97,6 +97,12 @@ def alive_items(table: pa.Table, level: Level) -> Mask:
     return pc.is_null(flat(table[f"{level}_drop"])).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
+def alive(table: pa.Table, level: Level) -> Mask:
+    """True for each living item of a living sample, shape (items,)."""
+    rows = alive_rows(table)
+    return rows if level == "sample" else np.repeat(rows, lengths(table, level)) & alive_items(table, level)
+
+
 def set_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     """`table` with the column replaced or appended."""
     place = table.schema.get_field_index(name)

@@ -72,5 +72,5 @@ class Writing:
 def _add(weights: dict[str, Ints], sent: Sequence[Sequence[Any]], cut: placing.Buckets) -> None:
     for folder, places, sums in sent:
         here = weights.setdefault(folder, np.zeros(cut.each, dtype=np.int64))
-        begin = placing.group_of(folder, cut) * cut.each if cut.groups > 1 else 0
-        here[np.asarray(places, dtype=np.int64) - begin] += np.asarray(sums, dtype=np.int64)
+        within = np.asarray(places, dtype=np.int64) - placing.first_bucket(folder, cut)
+        here[within] += np.asarray(sums, dtype=np.int64)
