@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
-from workshop import encoded, opened, picture
+from PIL import Image
+from workshop import encoded, opened, picture, swapped_profile
 
 from curate.export.jpeg import Undecodable, extension, sniff, training_jpeg
 
@@ -96,17 +96,6 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     grey = np.linspace(0, 65535, 64, dtype=np.uint16)[None, :].repeat(32, 0)
     pixels = opened(training_jpeg(encoded(Image.fromarray(grey), "PNG")))
     assert abs(pixels[0, 32].mean() - 130) < 6
-
-
-def swapped_profile() -> bytes:
-    """sRGB with the colours of its red and green primaries exchanged: the entries of the tag table are."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    red, green = (profile.index(tag, 128) for tag in (b"rXYZ", b"gXYZ"))
-    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
-        profile[green + 4 : green + 12],
-        profile[red + 4 : red + 12],
-    )
-    return bytes(profile)
 
 
 def test_colours_become_srgb_and_the_profile_goes() -> None:

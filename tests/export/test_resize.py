@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from workshop import encoded, opened, picture
+from workshop import encoded, opened, picture, swapped_profile
 
 from curate.export.jpeg import Undecodable, sniff
 from curate.export.resize import Cut, Resize, Target, cut, pixels, reencoded, resized
@@ -137,17 +137,6 @@ def test_what_fits_already_keeps_its_bytes(how: Resize) -> None:
     for other in {"jpeg", "webp", "png"} - {how.format}:
         made = resized(encoded(picture(1, (96, 64)), other), Target(96, 64), how)
         assert sniff(made) == how.format
-
-
-def swapped_profile() -> bytes:
-    """sRGB with the colours of its red and green primaries exchanged."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    red, green = (profile.index(tag, 128) for tag in (b"rXYZ", b"gXYZ"))
-    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
-        profile[green + 4 : green + 12],
-        profile[red + 4 : red + 12],
-    )
-    return bytes(profile)
 
 
 def with_orientation(number: int) -> Image.Exif:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, ImageCms
 
 from curate import sample
 from curate.io.payload import Payload
@@ -56,6 +56,17 @@ def opened(data: bytes) -> np.ndarray[Any, Any]:
     """Pixels as a trainer sees them."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB")).astype(int)
+
+
+def swapped_profile() -> bytes:
+    """sRGB with the colours of its red and green primaries exchanged: the entries of the tag table are."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = (profile.index(tag, 128) for tag in (b"rXYZ", b"gXYZ"))
+    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
+        profile[green + 4 : green + 12],
+        profile[red + 4 : red + 12],
+    )
+    return bytes(profile)
 
 
 class Workshop:
